@@ -105,6 +105,14 @@ class Corpus:
         sequences = {sequence_name(name, unit) for name in self.features for unit in ("frame", "token")}
         return tuple(name for name in self.features if name not in sequences)
 
+    @property
+    def default_sequences(self) -> tuple[str, ...]:
+        """The features to learn from where sequences are wanted: instead of a pooled one, what it was pooled from."""
+        sequences = {name: [sequence_name(name, unit) for unit in ("frame", "token")] for name in self.features}
+        return tuple(
+            next((own for own in sequences[name] if own in self.features), name) for name in self.default_features
+        )
+
     def modality(self, name: str) -> Modality | None:
         """Return the modality of a feature: of what it was extracted from, else the one its name begins with."""
         record = self.declaration.extracted.get(name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
@@ -39,6 +39,11 @@ class BaselineDeclaration(Declaration):
     # the types of target that it answers
     answers: tuple[str, ...] = Field(default=("categorical", "continuous"), min_length=1, strict=False)
     uses_features: bool = True  # whether it reads any feature
+    # what it sees of a sample: one vector per feature, all rows of each (of the sequences that others were pooled from,
+    # where the corpus has them), or also which dialogue the sample belongs to
+    samples: Literal["vectors", "sequences", "dialogues"] = "vectors"
+    uses_unlabelled: bool = False  # whether it learns from samples without references, too
+    handles_missing: bool = False  # whether a sample may lack features
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
@@ -48,6 +53,11 @@ class BaselineDeclaration(Declaration):
     # options that cross-validation selects, one after the other, each from these values
     select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
     tracks: dict[str, TrackSettings] = Field(default={})  # settings by track id
+
+    @property
+    def reads(self) -> dict[str, bool]:
+        """How samples are read for it: arguments of `feature_set` and `training_set`."""
+        return {"dialogues": self.samples == "dialogues", "missing": self.handles_missing}
 
     @field_validator("extra")
     @classmethod

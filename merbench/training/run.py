@@ -153,7 +153,9 @@ def run_baseline(  # noqa: PLR0913
     names, columns = wanted_features(loaded, test, features), loaded.declaration.columns
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test)
-    train, test_features = training_set(train_candidates, names, columns), feature_set(test, names, columns)
+    reads, unlabelled = loaded.declaration.reads, loaded.declaration.uses_unlabelled
+    train = training_set(train_candidates, names, columns, **reads, unlabelled=unlabelled)
+    test_features = feature_set(test, names, columns, **reads)
     cross_validation = train.described_folds(loaded.declaration.folds if folds is None else folds)
 
     def setup(seed: int, text: str) -> Setup:
@@ -210,7 +212,9 @@ def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Seque
         return []
     settings = loaded.declaration.tracks.get(candidates.track.id)
     declared = settings.features if settings else None
-    return list(dict.fromkeys(asked or declared or candidates.corpus.default_features))
+    corpus, samples = candidates.corpus, loaded.declaration.samples
+    available = corpus.default_sequences if samples == "sequences" else corpus.default_features
+    return list(dict.fromkeys(asked or declared or available))
 
 
 def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:

@@ -71,8 +71,11 @@ class Sequences:
         return int(self.lengths.sum()) * self.width
 
     def select(self, rows: Rows) -> Sequences:
-        """Return some of the samples; no values are copied."""
-        return replace(self, starts=self.starts[rows], lengths=self.lengths[rows])
+        """Return some of the samples, -1 for one that lacks the feature; no values are copied."""
+        starts, lengths = self.starts[rows], self.lengths[rows]
+        if (absent := rows < 0).any():
+            starts, lengths = np.where(absent, 0, starts), np.where(absent, 0, lengths)
+        return replace(self, starts=starts, lengths=lengths)
 
     def of(self, row: int) -> Vectors:
         """Return the `(length, d)` rows of one sample; no values are copied."""
@@ -114,20 +117,31 @@ class Dialogues:
     def __len__(self) -> int:
         return int(self.dialogue.max(initial=-1)) + 1
 
+    @classmethod
+    def of(cls, dialogue: Rows, position: NDArray[np.float64 | np.int64], speaker: Rows) -> Dialogues:
+        """Return dialogues of any codes, and positions in any steps, numbered from 0; speakers within each dialogue."""
+        dialogue = np.unique(dialogue, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        order = np.lexsort((position, dialogue))
+        places, speakers = np.empty(len(order), dtype=np.int64), np.empty(len(order), dtype=np.int64)
+        for rows in _runs(order, dialogue):
+            places[rows] = np.arange(len(rows))
+            _, first, own = np.unique(speaker[rows], return_index=True, return_inverse=True)
+            speakers[rows] = np.argsort(np.argsort(first))[own]
+        return cls(dialogue, places, speakers)
+
     def select(self, rows: Rows) -> Dialogues:
-        """Return some of the samples; dialogues and positions are numbered again."""
-        dialogue = np.unique(self.dialogue[rows], return_inverse=True)[1].astype(np.int64)
-        order = np.lexsort((self.position[rows], dialogue))
-        position = np.empty(len(rows), dtype=np.int64)
-        starts = np.flatnonzero(np.diff(dialogue[order], prepend=-1))
-        lengths = np.diff(starts, append=len(rows))
-        position[order] = np.arange(len(rows)) - np.repeat(starts, lengths)
-        return Dialogues(dialogue, position, self.speaker[rows])
+        """Return some of the samples; dialogues, positions and speakers are numbered again."""
+        return Dialogues.of(self.dialogue[rows], self.position[rows], self.speaker[rows])
 
     def units(self) -> list[Rows]:
         """Return, for every dialogue, its samples in their order."""
         order = np.lexsort((self.position, self.dialogue))
-        return np.split(order, np.flatnonzero(np.diff(self.dialogue[order])) + 1) if len(order) else []
+        return _runs(order, self.dialogue)
+
+
+def _runs(order: Rows, dialogue: Rows) -> list[Rows]:
+    """Return samples that are in the order of their dialogues, split where the next dialogue begins."""
+    return np.split(order, np.flatnonzero(np.diff(dialogue[order])) + 1) if len(order) else []
 
 
 @dataclass(frozen=True, eq=False)
