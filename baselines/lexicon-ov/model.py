@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from merbench.errors import UsageError
@@ -24,6 +23,10 @@ Codes = NDArray[np.int64]
 
 PRIOR = 10
 """How often a word must be said for its own share to have as much weight as the share of all said words."""
+
+
+PARTS = ("mean", "scale", "coef", "intercept", "classes", "words", "by_class", "if_said")
+"""The arrays of a target's `Words`."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,25 @@ class LexiconOv:
         self.options = options
 
     def fit(self, train: TrainingSet) -> None:
-        known = dict(lexicons(train.track))
+        self.parts = {name: Words(self.options, lexicon) for name, lexicon in lexicons(train.track)}
         x, transcripts = fused(train.features), train.samples.columns["transcript"]
-        self.parts = {
-            name: Words(self.options, lexicon, train.targets[name], x, words_in_text(transcripts, lexicon))
-            for name, lexicon in known.items()
-        }
+        for name, part in self.parts.items():
+            part.fit(train.targets[name], x, words_in_text(transcripts, part.lexicon))
 
     def predict(self, test: FeatureSet) -> Predictions:
         x, transcripts = fused(test.features), test.columns["transcript"]
         return Predictions(
             sets={name: part.answers(x, words_in_text(transcripts, part.lexicon)) for name, part in self.parts.items()}
         )
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        every = ((name, part.weights()) for name, part in self.parts.items())
+        return {f"{name}.{key}": values for name, arrays in every for key, values in arrays.items()}
+
+    def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
+        self.parts = {name: Words(self.options, lexicon) for name, lexicon in lexicons(track)}
+        for name, part in self.parts.items():
+            part.restore({key: weights[f"{name}.{key}"] for key in PARTS})
 
 
 class Words:
@@ -67,22 +77,43 @@ class Words:
     word are a class, too.
     """
 
-    def __init__(self, options: Options, lexicon: Lexicon, sets: Lists, x: Array, said: Lists) -> None:
+    def __init__(self, options: Options, lexicon: Lexicon) -> None:
         self.options, self.lexicon = options, lexicon
+        self.scaler, self.classifier = StandardScaler(), LogisticRegression(C=options.C, max_iter=5000)
+
+    def fit(self, sets: Lists, x: Array, said: Lists) -> None:
+        """Learn from the sets of samples, their features, and the words of the lexicon that were said."""
         self.words = tuple(dict.fromkeys((*sets.words, *said.words)))
-        classes = classes_of(sets, lexicon)
-        self.model: Any = make_pipeline(StandardScaler(), LogisticRegression(C=options.C, max_iter=5000))
-        self.model.fit(x, classes)
+        classes = classes_of(sets, self.lexicon)
+        self.classifier.fit(self.scaler.fit_transform(x), classes)
         present = indicators(sets, self.words)
-        self.by_class = np.stack([present[classes == code].mean(axis=0) for code in self.model.classes_])
+        self.by_class = np.stack([present[classes == code].mean(axis=0) for code in self.classifier.classes_])
         self.if_said = chances_if_said(present, indicators(said, self.words))
 
     def answers(self, x: Array, said: Lists) -> Lists:
         """Return the words whose probability reaches the threshold: by class, because they were said, or both."""
-        by_class = self.model.predict_proba(x) @ self.by_class
+        by_class = self.classifier.predict_proba(self.scaler.transform(x)) @ self.by_class
         chances = 1 - (1 - by_class) * (1 - indicators(said, self.words) * self.if_said)
         given = (chances >= self.options.threshold) | (np.arange(len(self.words)) == chances.argmax(axis=1)[:, None])
         return Lists.of([[self.words[code] for code in np.flatnonzero(row).tolist()] for row in given])
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Return what `answers` needs, by name."""
+        scaler, classifier = self.scaler, self.classifier
+        values = (
+            *(scaler.mean_, scaler.scale_, classifier.coef_, classifier.intercept_, classifier.classes_),
+            *(np.array(self.words, dtype=np.str_), self.by_class, self.if_said),
+        )
+        return dict(zip(PARTS, values, strict=True))
+
+    def restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `weights` returned."""
+        scaler, classifier = self.scaler, self.classifier
+        scaler.mean_, scaler.scale_, classifier.coef_, classifier.intercept_, classifier.classes_ = (
+            weights[name] for name in PARTS[:5]
+        )
+        self.words = tuple(weights["words"].tolist())
+        self.by_class, self.if_said = weights["by_class"], weights["if_said"]
 
 
 def lexicons(track: Track) -> Iterator[tuple[str, Lexicon]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from merbench.track import Track
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Logistic:
     def fit(self, train: TrainingSet) -> None:
         self.scales = {name: scale_of(x.astype(np.float64), self.options.scale) for name, x in train.features.items()}
         x, track = self.fused(train.features), train.track
-        self.n_labels = {name: len(t.classes) for name, t in track.targets.items() if t.classes}
+        self.n_labels = labels_of(track)
         self.models = {name: self.fitted(name, x, train.targets[name]) for name in track.targets}
 
     def fitted(self, target: str, x: Array, values: Array) -> Any:
@@ -75,6 +76,31 @@ class Logistic:
     def fused(self, features: Mapping[str, NDArray[np.float32]]) -> Array:
         """Return the concatenated scaled features."""
         return np.concatenate([(features[name] - mean) / scale for name, (mean, scale) in self.scales.items()], axis=1)
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, (mean, scale) in self.scales.items():
+            arrays |= {f"features.{name}.mean": mean, f"features.{name}.scale": scale}
+        for name, model in self.models.items():
+            arrays |= {f"targets.{name}.{part}": np.asarray(getattr(model, part)) for part in self.parts(name)}
+        return arrays
+
+    def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
+        self.n_labels = labels_of(track)
+        self.scales = {name: (weights[f"features.{name}.mean"], weights[f"features.{name}.scale"]) for name in widths}
+        self.models = {name: self.model(name) for name in track.targets}
+        for name, model in self.models.items():
+            for part in self.parts(name):
+                setattr(model, part, weights[f"targets.{name}.{part}"])
+
+    def parts(self, target: str) -> tuple[str, ...]:
+        """Return the attributes that a trained model of a target predicts with."""
+        return ("coef_", "intercept_", "classes_") if target in self.n_labels else ("coef_", "intercept_")
+
+
+def labels_of(track: Track) -> dict[str, int]:
+    """Return the number of labels of every target that has such."""
+    return {name: len(target.classes) for name, target in track.targets.items() if target.classes}
 
 
 def scale_of(x: Array, scale: str) -> tuple[Array, Array]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from merbench.metrics.lists import Lists
+from merbench.track import Track
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
 
@@ -43,6 +47,13 @@ class Majority:
     def predict(self, test: FeatureSet) -> Predictions:
         outputs = {name: np.broadcast_to(value, (len(test), *value.shape)) for name, value in self.constants.items()}
         return Predictions(outputs, {name: Lists.of([words] * len(test)) for name, words in self.words.items()})
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        return {**self.constants, **{name: np.array(words, dtype=np.str_) for name, words in self.words.items()}}
+
+    def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
+        self.words = {name: weights[name].tolist() for name, target in track.targets.items() if not target.loss}
+        self.constants = {name: weights[name] for name, target in track.targets.items() if target.loss}
 
 
 def most_frequent(sets: Lists, n_words: int) -> list[str]:

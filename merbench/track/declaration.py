@@ -281,6 +281,11 @@ class Track(Declaration):
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What `track.toml` declares, ready for JSON: `parse_track` makes a track of the same fingerprint of it."""
+        return _as_written(self.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns of all targets, in the order in which they are declared."""
         return tuple(column for name, target in self.targets.items() for column in target.columns(name))
@@ -332,3 +337,15 @@ class Track(Declaration):
             factor = "" if abs(weight) == 1 else f"{abs(weight):g} * "
             text += f"{sign}{factor}{self.metric_label(spec)}"
         return text
+
+
+def _as_written(dumped: Any) -> Any:
+    """Return what a model dumps with the parameters of metrics and corruptions next to their names, as in TOML."""
+    if isinstance(dumped, list):
+        return [_as_written(item) for item in dumped]
+    if not isinstance(dumped, dict):
+        return dumped
+    if {"name", "parameters"} <= dumped.keys():
+        given = {key: value for key, value in dumped["parameters"].items() if value is not None}
+        return {**{key: value for key, value in dumped.items() if key != "parameters"}, **given}
+    return {key: _as_written(value) for key, value in dumped.items()}

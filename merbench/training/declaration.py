@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
 from merbench.files.paths import find_folder, list_folders
+from merbench.files.reading import sha256_file
 from merbench.files.toml import read_toml
 from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
@@ -81,6 +82,11 @@ class LoadedBaseline:
     def code(self) -> OwnCode:
         """Its own code, which is blamed for the exceptions it raises."""
         return _own_code(self.folder, self.declaration)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of its files, by name."""
+        return {name: sha256_file(self.folder / name) for name in ("baseline.toml", "model.py")}
 
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.

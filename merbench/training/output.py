@@ -11,6 +11,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UsageError
 from merbench.files.reading import arrow_file, sha256_file
+from merbench.files.tensors import Arrays, write_tensors
 from merbench.files.writing import atomic_path, write_text
 from merbench.training.declaration import LoadedBaseline
 from merbench.training.protocol import Predictions
@@ -32,10 +34,22 @@ if TYPE_CHECKING:
 
 SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "run.json"
 
+MODELS = "models"
+"""The folder of a run with the weights of its models."""
+
 SCHEMA = "merbench.run/1"
+MODEL_SCHEMA = "merbench.model/1"
 
 PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "sklearn": "scikit-learn", "scipy": "scipy", "torch": "torch"}
 """Modules whose version is recorded where they were imported, and the distributions that bring them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedFiles:
+    """What was written of the training with one seed: the digest of its submission, and of each of its models."""
+
+    submission: str
+    models: Mapping[str, str]  # by the file's name in the folder of the run
 
 
 def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
@@ -89,15 +103,22 @@ def write_predictions(folder: Path, candidates: Candidates, predictions: Predict
     return sha256_file(folder / SUBMISSION)
 
 
+def write_model(folder: Path, seed: int, weights: Arrays, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Write the weights of a seed's model, and return the SHA-256 of the file by its name in the folder."""
+    name = f"{MODELS}/seed-{seed}.safetensors"
+    write_tensors(folder / name, weights, {"schema": MODEL_SCHEMA, "seed": seed, **metadata})
+    return {name: sha256_file(folder / name)}
+
+
 def run_record(
-    run: BaselineRun, loaded: LoadedBaseline, test: Candidates, trials: Sequence[Trial], submissions: Mapping[int, str]
+    run: BaselineRun, loaded: LoadedBaseline, test: Candidates, trials: Sequence[Trial], files: Mapping[int, SeedFiles]
 ) -> dict[str, Any]:
-    """Return the record of a run, ready for JSON; `submissions` are digests of the seeds' submission files."""
+    """Return the record of a run, ready for JSON; `files` are what was written of every seed."""
     track, corpus = test.track, test.corpus
     tested = [seed.test for seed in run.seeds if seed.test is not None]
     return {
         "schema": SCHEMA,
-        "track": {"key": track.key, "fingerprint": track.fingerprint},
+        "track": {"key": track.key, "fingerprint": track.fingerprint, "content": track.content},
         "corpus": {
             "name": corpus.name,
             "version": corpus.version,
@@ -108,9 +129,10 @@ def run_record(
             "name": loaded.name,
             "title": loaded.declaration.title,
             "paper": loaded.declaration.paper,
-            "files": {name: sha256_file(loaded.folder / name) for name in ("baseline.toml", "model.py")},
+            "files": loaded.digests,
         },
         "features": {name: corpus.declaration.content.features[name] for name in run.features},
+        "widths": dict(run.widths),
         "options": dict(run.options),
         "n_folds": run.cross_validation["n_folds"],
         "cross_validation": dict(run.cross_validation),
@@ -126,7 +148,8 @@ def run_record(
                 "cross_validated": dict(seed.cross_validated),
                 "test": None if seed.test is None else dict(seed.test),
                 "best_epochs": None if seed.fit.curve is None else list(seed.fit.curve.best_epoch),
-                "submission": submissions[seed.seed],
+                "submission": files[seed.seed].submission,
+                **({"models": dict(files[seed.seed].models)} if files[seed.seed].models else {}),
             }
             for seed in run.seeds
         ],

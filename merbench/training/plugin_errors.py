@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import Problem, UsageError, did_you_mean, problem_lines
+from merbench.errors import Problem, UsageError, did_you_mean, listed, problem_lines
 from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
 from merbench.track import Track
-from merbench.training.protocol import Baseline, CrossFit, Curve, FoldEnsemble, Predictions
+from merbench.training.protocol import Baseline, CrossFit, Curve, FoldEnsemble, Predictions, Storable
 from merbench.training.samples import FeatureSet, TrainingSet
 
 
@@ -33,7 +33,10 @@ def guarded(code: OwnCode, built: Any) -> Baseline:
             f"{code.path}: build returned {value_type(built)} without {' and '.join(missing)}; "
             "a baseline has fit(train) and predict(test)"
         )
-    return _GuardedFolds(code, built) if isinstance(built, FoldEnsemble) else _Guarded(code, built)
+    kinds = ((Storable, _GuardedWeights), (FoldEnsemble, _GuardedFolds))
+    methods = tuple(guard for protocol, guard in kinds if isinstance(built, protocol))
+    guard: type[_Guarded] = type("Guarded", methods or (_Guarded,), {})
+    return guard(code, built)
 
 
 class _Guarded:
@@ -61,6 +64,28 @@ class _GuardedFolds(_Guarded):
             returned = self.built.fit_folds(train)
         validated = train.samples.ids.take(pa.array(train.validated))
         return checked_cross_fit(f"{self.code.owner}, fit_folds", returned, train.track, validated)
+
+
+class _GuardedWeights(_Guarded):
+    def weights(self) -> dict[str, NDArray[Any]]:
+        with self.code.blamed("failed in weights"):
+            returned = self.built.weights()
+        where = f"{self.code.owner}, weights"
+        if not isinstance(returned, Mapping):
+            raise UsageError(f"{where} returned {value_type(returned)}; needed: one array for each name")
+        others = [
+            f"{name} is {value_type(values)}"
+            for name, values in returned.items()
+            if not (isinstance(values, np.ndarray) and values.dtype.kind in "biufU")
+        ]
+        if others:
+            raise UsageError(f"{where}: {listed(others)}; allowed: NumPy arrays of numbers, or of texts")
+        return dict(returned)
+
+    def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
+        self.track = track
+        with self.code.blamed("failed in restore"):
+            self.built.restore(weights, track, widths)
 
 
 def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringArray) -> Predictions:

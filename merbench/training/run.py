@@ -22,6 +22,7 @@ from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
 from merbench.files.paths import require_apart
 from merbench.files.reading import sha256_file
+from merbench.files.tensors import Arrays
 from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
@@ -34,9 +35,11 @@ from merbench.training.output import (
     PROBABILITIES,
     RECORD,
     SUBMISSION,
+    SeedFiles,
     require_free,
     run_record,
     submission_table,
+    write_model,
     write_predictions,
 )
 from merbench.training.protocol import (
@@ -44,6 +47,7 @@ from merbench.training.protocol import (
     FoldEnsemble,
     Predictions,
     Setup,
+    Storable,
     silent,
 )
 from merbench.training.samples import FeatureSet, TrainingSet
@@ -65,6 +69,7 @@ class SeedRun:
     test: Mapping[str, float] | None
     predictions: Predictions = field(repr=False)  # its answers for the test split
     fit: CrossFit = field(repr=False)  # the result of cross-validation
+    weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +89,7 @@ class BaselineRun:
         label_corruption: how the labels it learned from were corrupted; empty if they were not.
         cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
         n_train: number of samples it learned from.
+        widths: numbers per row of every feature.
         wall_time_s: how long training and selection took.
     """
 
@@ -99,6 +105,7 @@ class BaselineRun:
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
     cross_validation: Mapping[str, Any] = field(default_factory=dict)
     n_train: int = 0
+    widths: Mapping[str, int] = field(default_factory=dict)
     wall_time_s: float = 0.0
 
 
@@ -172,7 +179,8 @@ def run_baseline(  # noqa: PLR0913
     wall_time_s = round(time.perf_counter() - started, 3)
 
     with atomic_folder(folder, replace=True) as temporary:
-        submissions = _write_runs(temporary, test, runs)
+        about = {"track": declared.key, "baseline": loaded.name, "files": loaded.digests, "options": chosen}
+        files = _write_runs(temporary, test, runs, about)
         report, withheld = _scored(test, temporary / SUBMISSION, intervals)
         tests = [report, *(_scored(test, submission_table(test, run.predictions), False)[0] for run in runs[1:])]
         run = BaselineRun(
@@ -188,9 +196,10 @@ def run_baseline(  # noqa: PLR0913
             label_corruption=train.label_corruption,
             cross_validation=cross_validation,
             n_train=len(train),
+            widths=train.samples.widths,
             wall_time_s=wall_time_s,
         )
-        write_text(temporary / RECORD, json_text(run_record(run, loaded, test, trials, submissions)))
+        write_text(temporary / RECORD, json_text(run_record(run, loaded, test, trials, files)))
     return run
 
 
@@ -240,11 +249,14 @@ def _seed_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test
     baseline, result = fit(partial(loaded.build, options), train, setup)
     predictions = baseline.predict(test)
     cross_validated = validated_scores(train, result.out_of_fold)
-    return SeedRun(setup.seed, cross_validated, None, predictions, result)
+    weights = baseline.weights() if isinstance(baseline, Storable) else None
+    return SeedRun(setup.seed, cross_validated, None, predictions, result, weights)
 
 
-def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict[int, str]:
-    """Write submissions, probabilities and the curve; return the SHA-256 of every seed's submission file."""
+def _write_runs(
+    folder: Path, test: Candidates, runs: Sequence[SeedRun], about: Mapping[str, Any]
+) -> dict[int, SeedFiles]:
+    """Write submissions, probabilities, models and the curve; return what was written of every seed."""
     first = runs[0]
     digests = {first.seed: write_predictions(folder, test, first.predictions)}
     if len(runs) > 1:
@@ -252,7 +264,8 @@ def _write_runs(folder: Path, test: Candidates, runs: Sequence[SeedRun]) -> dict
     if (curve := first.fit.curve) is not None:
         for name in ("curve.svg", "curve.png"):
             training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=test.track.ranked_by[0])
-    return digests
+    models = {run.seed: write_model(folder, run.seed, run.weights, about) for run in runs if run.weights is not None}
+    return {seed: SeedFiles(digest, models.get(seed, {})) for seed, digest in digests.items()}
 
 
 def _scored(test: Candidates, submission: Path | pa.Table, intervals: bool) -> tuple[ScoreReport | None, str]:

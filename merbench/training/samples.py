@@ -174,6 +174,11 @@ class FeatureSet:
         return {name: sequences.vectors() for name, sequences in self.sequences.items()}
 
     @property
+    def widths(self) -> dict[str, int]:
+        """Numbers per row of every feature."""
+        return {name: sequences.width for name, sequences in self.sequences.items()}
+
+    @property
     def n_values(self) -> int:
         """Number of values of all features of all samples, one row for each sample."""
         return sum(len(sequences) * sequences.width for sequences in self.sequences.values())

@@ -41,14 +41,16 @@ def test_what_is_answered_follows_from_classes_and_words_said() -> None:
     sets = Lists.of([["happy", "glad"], ["happy"], ["sad"], ["sad", "lonely"]] * 10)
     x = np.array([[1.0], [1.0], [-1.0], [-1.0]] * 10)
     said = Lists.of([["glad"], [], [], ["down"]] * 10)
-    part = MODEL.Words(MODEL.Options(C=1e4, threshold=0.6), lexicon, sets, x, said)
+    part = MODEL.Words(MODEL.Options(C=1e4, threshold=0.6), lexicon)
+    part.fit(sets, x, said)
     # the classes are as good as certain: happy is in all sets of its class, glad in half of them. Said ten times, glad
     # was right ten times, down never: 10 of 20 on the whole, so (10 + 5) / 20 and (0 + 5) / 20.
     np.testing.assert_allclose(part.if_said[[part.words.index(word) for word in ("glad", "down")]], [0.75, 0.25])
     answers = part.answers(np.array([[1.0], [1.0], [-1.0], [-1.0]]), Lists.of([[], ["glad"], ["down"], ["glad"]]))
     # glad, said in joy: 1 - (1 - 0.5) (1 - 0.75) = 0.875; said in sadness: 0.75
     assert [sorted(words) for words in answers] == [["happy"], ["glad", "happy"], ["sad"], ["glad", "sad"]]
-    rare = MODEL.Words(MODEL.Options(C=1e4, threshold=1.0), lexicon, sets, x, said)
+    rare = MODEL.Words(MODEL.Options(C=1e4, threshold=1.0), lexicon)
+    rare.fit(sets, x, said)
     assert [len(words) for words in rare.answers(np.zeros((3, 1)), Lists.of([[], [], []]))] == [1, 1, 1]
 
 
