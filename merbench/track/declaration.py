@@ -283,7 +283,8 @@ class Track(Declaration):
     @property
     def content(self) -> dict[str, Any]:
         """What `track.toml` declares, ready for JSON: `parse_track` makes a track of the same fingerprint of it."""
-        return _as_written(self.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True))
+        content: dict[str, Any] = _as_written(self.model_dump(mode="json", exclude={"folder"}, exclude_defaults=True))
+        return content
 
     @property
     def columns(self) -> tuple[str, ...]:
