@@ -30,11 +30,12 @@ import pyarrow as pa
 from benchmarks.measuring import machine, peak_bytes, race, seconds, table
 from merbench.corpus import Contents, Corpus, Metadata, write_corpus
 from merbench.errors import MerbenchError
-from merbench.features.clips import FaceSearch, feed, sounds_at
+from merbench.features.clips import FaceSearch, feed
 from merbench.features.extraction import Request, extract
 from merbench.features.extractor import Picture
 from merbench.features.outputs import Recipe, kept_for_a_run
 from merbench.features.shipped import EXTRACTORS
+from merbench.features.sound import one_channel
 from merbench.files.paths import data_home
 from merbench.files.reading import sha256_file
 from merbench.media import read_audio, read_video
@@ -89,19 +90,16 @@ def by_themselves(clips: list[Path], recipes: list[Recipe]) -> dict[str, float]:
             digest = sha256_file(path)
         with timed(times, "decoding"):
             sound = read_audio(path)
-            sounds = sounds_at(sound, {16_000})
+            at_16_khz = one_channel(sound, 16_000)
             for _ in read_video(path).frames:
                 pass
         pictures = [Picture(frame) for frame in read_video(path).frames]
         for recipe in recipes:
             if recipe.extractor.input == "sound":
-                own = (
-                    sounds_at(sound, {recipe.extractor.sample_rate_hz})
-                    if recipe.extractor.sample_rate_hz != 16_000
-                    else sounds
-                )
+                rate = recipe.extractor.sample_rate_hz
+                own = at_16_khz if rate == 16_000 else one_channel(sound, rate)
                 with timed(times, recipe.name):
-                    recipe.of_sound(own[recipe.extractor.sample_rate_hz])
+                    recipe.of_sound(own)
             elif recipe.extractor.input == "pictures":
                 with timed(times, recipe.name):
                     reader = recipe.reader()

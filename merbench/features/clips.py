@@ -15,14 +15,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from merbench.corruptions.signals import Audio, Video, at_rate
+from merbench.corruptions.signals import Audio, Video
 from merbench.engine import Done
 from merbench.errors import Inapplicable, UnreadableMedia
 from merbench.features.extractor import EXTRACTORS, Picture
 from merbench.features.faces import FaceDetector, FaceReader, StoredFaces, faces_key, find_faces, forget_faces
 from merbench.features.outputs import AtRate, Recipe, Result
+from merbench.features.sound import one_channel
 from merbench.features.weights import weights_folder
 from merbench.files.reading import sha256_file
 from merbench.media.reading import read_audio, read_video
@@ -118,7 +117,7 @@ def measure_sound(
         sound: any number of channels and samples, at any rate.
         together: feature -> sample -> the sounds that are measured together later.
     """
-    sounds = sounds_at(sound, (recipe.extractor.sample_rate_hz for recipe in recipes))
+    sounds = {rate: one_channel(sound, rate) for rate in {recipe.extractor.sample_rate_hz for recipe in recipes}}
     for recipe in recipes:
         own = sounds[recipe.extractor.sample_rate_hz]
         if together is not None and recipe.name in together:
@@ -263,19 +262,6 @@ def measure_texts(texts: Mapping[str, Sequence[str]], recipes: Sequence[Recipe])
     for recipe in recipes:
         measured.take_all(recipe, texts, recipe.of_columns)
     return measured
-
-
-def mixed(sound: Audio) -> Audio:
-    """Return the sound of a clip as one channel, the mean of all, at least one sample."""
-    samples = sound.samples
-    mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
-    return Audio(mono[None], sound.rate_hz)
-
-
-def sounds_at(sound: Audio, rates_hz: Iterable[int]) -> dict[int, Audio]:
-    """Return the sound of a clip as one channel at every rate, resampled once for each."""
-    mono = mixed(sound)
-    return {rate: Audio(at_rate(mono.samples, mono.rate_hz, rate), rate) for rate in sorted(set(rates_hz))}
 
 
 def problem_of(error: Exception) -> str:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Unpack
 
@@ -58,7 +58,7 @@ from merbench.files.npy import read_npz
 from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.writing import atomic_path, require_alone, sweep
 from merbench.media.reading import media_versions
-from merbench.own_code import packages_of
+from merbench.own_code import installed_version, packages_of
 
 SCHEMA = "merbench.extraction/1"
 
@@ -235,7 +235,7 @@ def extract(
     records = {}
     for recipe, form, name in _named(request):
         if recipe.extractor.input == "corpus":
-            makers[name] = partial(_itself, learned[name])
+            makers[name] = partial(learned.__getitem__, name)
         elif any(_measured_ids(row, recipe) for row in rows):
             makers[name] = partial(_assembled, job, rows, recipe, form)
         records[name] = _record(request, header, recipe, form, rows)
@@ -246,10 +246,6 @@ def extract(
     _remove_working_folders(job, {recipe.name for recipe in request.recipes})
     features = _OneByOne({name: partial(written.feature, name) for name in makers})
     return Extracted(written, features, problems, without, n_kept, _unused(request, clips))
-
-
-def _itself(feature: Feature) -> Feature:
-    return feature
 
 
 def _require(corpus: Corpus, request: Request, *, replace: bool) -> None:
@@ -643,14 +639,7 @@ def numeric_versions() -> dict[str, str]:
 
 def extra_versions(extra: str) -> dict[str, str]:
     """Return the packages of an extra of merbench that are installed, with their versions."""
-    return {package: text for package in packages_of(extra) if (text := _version(package))}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
+    return {package: text for package in packages_of(extra) if (text := installed_version(package))}
 
 
 def _remove_working_folders(job: Job, made: set[str]) -> None:

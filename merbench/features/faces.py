@@ -32,7 +32,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,6 +47,7 @@ from merbench.files.paths import data_home
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import atomic_path, sweep
 from merbench.media.reading import media_versions
+from merbench.own_code import installed_version
 
 Pixels = NDArray[np.uint8]
 Numbers = NDArray[np.float64]
@@ -72,7 +72,6 @@ SETTINGS = {
 }
 """What the crops of a clip depend on, beside the weights and versions of libraries."""
 
-_LEAST_SCORE = 0.5
 _SAME_ABOVE = 0.3
 """Overlap above which two boxes are the same face."""
 
@@ -473,14 +472,12 @@ def settings_digest() -> str:
 @cache
 def _depends_on() -> dict[str, Any]:
     versions = {name: text for name, text in media_versions().items() if name not in ("merbench", "scipy", "soxr")}
-    return {"settings": SETTINGS, "weights": weights_digest(MEDIAPIPE_FACES), **versions, "litert": _litert_version()}
-
-
-def _litert_version() -> str:
-    try:
-        return version("ai-edge-litert")
-    except PackageNotFoundError:
-        return ""
+    return {
+        "settings": SETTINGS,
+        "weights": weights_digest(MEDIAPIPE_FACES),
+        **versions,
+        "litert": installed_version("ai-edge-litert"),
+    }
 
 
 def find_faces(key: str) -> StoredFaces | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from merbench.errors import MerbenchError, Problem, fault
 from merbench.features.extractor import Extractor, Weights
 from merbench.features.shipped import EXTRACTORS
-from merbench.features.weights import INSTALLED, MEDIAPIPE_FACES, weights_digest
+from merbench.features.weights import INSTALLED, MEDIAPIPE_FACES, is_installed, weights_digest
 from merbench.files.reading import size_text
-from merbench.own_code import packages_of
+from merbench.own_code import installed_version, packages_of
 from merbench.parameters import definition, meanings
 from merbench.report import ReportTable, markdown_of
 
@@ -55,18 +54,6 @@ def lacking(extractor: Extractor) -> list[str]:
     return [*extras, *own, *(["weights of face-boxes"] if lacks_faces(extractor) else [])]
 
 
-def is_installed(weights: Weights) -> bool:
-    """Return whether weights of this version are in the data home, no file missing or empty; no digest is computed."""
-    try:
-        if not INSTALLED.holds(weights.name):
-            return False
-        installed = INSTALLED.named(weights.name)
-        sizes = [path.stat().st_size if (path := installed.folder / name).is_file() else 0 for name in weights.files]
-        return installed.requirement == weights.requirement and all(sizes)
-    except MerbenchError:  # `extractors verify` reports why
-        return False
-
-
 def lacks_faces(extractor: Extractor) -> bool:
     """Return whether an extractor reads faces, and the weights that find them, not its own, are not installed."""
     return extractor.input == "faces" and extractor.weights is not MEDIAPIPE_FACES and not is_installed(MEDIAPIPE_FACES)
@@ -98,10 +85,7 @@ def users_of(weights_name: str) -> list[str]:
 def _has_extra(extra: str) -> bool:
     """Return whether every package that an extra of merbench names is installed, in whichever version."""
     names = packages_of(extra)
-    try:
-        return bool(names) and all(map(distribution, names))
-    except PackageNotFoundError:
-        return False
+    return bool(names) and all(map(installed_version, names))
 
 
 def trained_on(extractor: Extractor) -> str:
@@ -111,10 +95,41 @@ def trained_on(extractor: Extractor) -> str:
     return extractor.trained_on
 
 
-def own_training(extractor: Extractor) -> str:
-    """Return what an extractor states beyond its weights about the data that it was trained on; empty if nothing."""
-    stated = trained_on(extractor)
-    return "" if extractor.weights is not None and stated == extractor.weights.trained_on else stated
+def extractor_facts(item: Extractor) -> dict[str, str]:
+    """Return what people read about an extractor, but for its docstring, options and weights; empty: does not apply."""
+    trained = trained_on(item)
+    return {
+        "reads": _read_text(item),
+        "modality": item.modality,
+        "unit": item.unit,
+        "rate": rate_text(item),
+        "dimension": _dimension_text(item),
+        "terms": _terms(item),
+        "defined by": item.source,
+        "trained on": "" if item.weights is not None and trained == item.weights.trained_on else trained,
+        "version": item.version,
+        "extra": item.extra,
+    }
+
+
+def weights_facts(weights: Weights) -> dict[str, str]:
+    """Return whose weights are, under what terms, and what they were trained on."""
+    return {
+        "from": f"{weights.requirement}{f', {size_text(weights.size_bytes)}' if weights.files else ''}",
+        "of": weights.owner,
+        "terms": weights.licence,
+        "trained on": weights.trained_on,
+        "source": weights.source,
+    }
+
+
+OPTION_HEAD = ("option", "value", "default", "meaning")
+
+
+def option_rows(item: Extractor) -> list[tuple[str, ...]]:
+    """Return name, allowed values, default and meaning of every option of an extractor."""
+    texts = meanings(item.make)
+    return [(name, known.allowed, known.default_text, texts.get(name, "")) for name, known in item.options.items()]
 
 
 def rate_text(extractor: Extractor) -> str:
@@ -170,9 +185,8 @@ def _line(name: str, item: Extractor | None, error: str) -> tuple[str, ...]:
     if item is None:
         return name, *("",) * 8, error
     size = size_text(item.weights.size_bytes) if item.weights is not None and item.weights.files else ""
-    dimension = "by its options" if item.dimension is None else f"{item.dimension:,}"
     data = textwrap.shorten(trained_on(item), _MOST_OF_DATA, placeholder=" …")
-    facts = item.modality, item.unit, rate_text(item), dimension, item.extra, size, _terms(item), data
+    facts = item.modality, item.unit, rate_text(item), _dimension_text(item), item.extra, size, _terms(item), data
     return name, *facts, ", ".join(lacking(item)) or "nothing"
 
 
@@ -187,33 +201,14 @@ def extractors_page() -> str:
 
 
 def _entry(item: Extractor) -> str:
-    facts = {
-        "reads": read_text(item),
-        "returns": " ".join(filter(None, (_returned(item), rate_text(item) and f"at {rate_text(item)}"))),
-        "terms": _terms(item),
-        "defined by": item.source,
-        "runs on": item.extra and f"extra `{item.extra}`",
-        "weights": f"[{item.weights.name}](#weights-{item.weights.name})" if item.weights else "",
-        "trained on": own_training(item),
-    }
-    texts = meanings(item.make)
-    options = [
-        (f"`{key}`", known.allowed, known.default_text, texts.get(key, "")) for key, known in item.options.items()
-    ]
-    parts = [f"### `{item.name}`", *definition(item.make), _facts(facts)]
-    return "\n\n".join(
-        [*parts, *([markdown_of(("option", "value", "default", "meaning"), options)] if options else [])]
-    )
+    weights = f"[{item.weights.name}](#weights-{item.weights.name})" if item.weights else ""
+    parts = [f"### `{item.name}`", *definition(item.make), _facts({**extractor_facts(item), "weights": weights})]
+    options = [(f"`{name}`", *others) for name, *others in option_rows(item)]
+    return "\n\n".join([*parts, *([markdown_of(OPTION_HEAD, options)] if options else [])])
 
 
 def _weights_entry(weights: Weights) -> str:
-    facts = {
-        "from": f"`{weights.requirement}`{f', {size_text(weights.size_bytes)}' if weights.files else ''}",
-        "of": weights.owner,
-        "terms": weights.licence,
-        "trained on": weights.trained_on,
-        "source": f"<{weights.source}>",
-    }
+    facts = {**weights_facts(weights), "source": f"<{weights.source}>"}
     return "\n\n".join([f"### weights {weights.name}", _facts(facts)])
 
 
@@ -226,7 +221,7 @@ def _terms(item: Extractor) -> str:
     return f"{item.licence} (not for all uses)" if must_be_accepted else item.licence
 
 
-def read_text(item: Extractor) -> str:
+def _read_text(item: Extractor) -> str:
     """Return what an extractor reads of a clip or corpus."""
     match item.input:
         case "sound":
@@ -238,8 +233,5 @@ def read_text(item: Extractor) -> str:
             return "texts" if item.input == "texts" else "all texts of a corpus; it learns from one split"
 
 
-def _returned(item: Extractor) -> str:
-    dimension = (
-        "a vector whose length depends on its options" if item.dimension is None else f"{item.dimension:,} numbers"
-    )
-    return dimension if item.unit == "utterance" else f"{dimension} for each {item.unit}"
+def _dimension_text(item: Extractor) -> str:
+    return "by its options" if item.dimension is None else f"{item.dimension:,}"

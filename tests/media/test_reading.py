@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -280,10 +280,10 @@ def test_versions_name_the_libraries_of_media(monkeypatch: pytest.MonkeyPatch) -
 
     def installed(package: str) -> str:
         if package in ("opencv-python-headless", "soxr"):
-            raise PackageNotFoundError(package)
+            return ""
         return "4.9.1" if package == "opencv-python" else version(package)
 
-    monkeypatch.setattr(reading, "version", installed)
+    monkeypatch.setattr(reading, "installed_version", installed)
     assert reading.media_versions()["opencv"] == "4.9.1"
     assert "soxr" not in reading.media_versions()
 
