@@ -33,7 +33,8 @@ from benchmarks.measuring import machine, race, seconds, table
 from merbench.metrics.lists import Values
 from merbench.track import load_track
 from merbench.training import FeatureSet, FoldEnsemble, Setup, TrainingSet, load_baseline, random_folds
-from merbench.training.batched import FoldLinear, generator
+from merbench.training.layers import FoldLinear, generator
+from merbench.training.network import Shape
 from merbench.training.selection import ranking_value
 
 N, WIDTH, N_FOLDS, BATCH, EPOCHS = 3373, 1024, 5, 32, 100
@@ -151,8 +152,8 @@ class Floor:
     def __init__(self) -> None:
         rngs = [generator("cpu", fold) for fold in range(N_FOLDS)]
         options = ATTENTION.module.Options(**OPTIONS)
-        heads = {"discrete": 6, "valence": None}
-        model = ATTENTION.module.Network([WIDTH] * len(MODALITIES), heads, options, rngs, generator("cpu", "noise"))
+        inputs, labels = dict.fromkeys(MODALITIES, WIDTH), {"discrete": 6, "valence": None}
+        model = ATTENTION.module.Network(options, Shape(inputs, labels, rngs, generator("cpu", "noise")))
         self.layers = [layer for layer in model.modules() if isinstance(layer, FoldLinear)]
         self.first = {encoder[0] for encoder in model.encoders}  # their inputs need no gradient
         for layer in self.layers:

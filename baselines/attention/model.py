@@ -5,30 +5,25 @@ per modality; the weighted sum of the encodings feeds one linear head per target
 the weights, which the paper's equation 5 has; by default there is none here either.
 
 Conventions:
-    As in `merbench.training.batched`: all tensors have a leading fold dimension F.
+    As in `merbench.training.layers`: all tensors have a leading fold dimension F.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from merbench.track import Track
-from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet, ranking_value
-from merbench.training.batched import (
-    FoldData,
-    FoldHidden,
-    FoldLinear,
-    Schedule,
-    generator,
-    predict_folds,
-    train_folds,
-)
+from merbench.training import Setup
+from merbench.training.batches import Batch
+from merbench.training.layers import FoldHidden, FoldLinear
+from merbench.training.network import NetworkBaseline, Shape
+from merbench.training.optimisation import Schedule
+
+Slot = TypeVar("Slot")
 
 SLOTS = 3
 """A single feature fills as many slots, as in the challenge's unimodal runs."""
@@ -58,129 +53,48 @@ class Options:
 
 
 class Network(nn.Module):
-    """Inputs `(F, B, d)`, one per slot, to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
+    """Vectors `(F, B, d)`, one feature per slot, to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
 
     Args:
-        widths: width of every input.
-        heads: number of labels per target; None for a number.
         options: the architecture.
-        rngs: one generator per fold, for initial values.
-        noise: generator of dropout.
+        shape: what it is made for.
     """
 
-    def __init__(
-        self,
-        widths: Sequence[int],
-        heads: Mapping[str, int | None],
-        options: Options,
-        rngs: Sequence[torch.Generator],
-        noise: torch.Generator,
-    ) -> None:
+    def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        last = options.hidden[-1]
+        last, rngs = options.hidden[-1], shape.rngs
 
         def encoder(width: int) -> nn.Sequential:
             sizes = (width, *options.hidden)
             layers = [
-                FoldHidden(n_in, n_out, rngs, dropout=options.dropout, noise=noise)
+                FoldHidden(n_in, n_out, rngs, dropout=options.dropout, noise=shape.noise)
                 for n_in, n_out in zip(sizes, options.hidden, strict=False)
             ]
             return nn.Sequential(*layers)
 
+        widths = slots(list(shape.widths.values()))
         self.encoders = nn.ModuleList(encoder(width) for width in widths)
         self.attention = nn.Sequential(encoder(last * len(widths)), FoldLinear(last, len(widths), rngs))
-        self.heads = nn.ModuleList(FoldLinear(last, n_labels or 1, rngs) for n_labels in heads.values())
-        self.kinds = dict(heads)
+        self.heads = nn.ModuleList(FoldLinear(last, n_labels or 1, rngs) for n_labels in shape.labels.values())
+        self.labels = dict(shape.labels)
         self.softmax = options.softmax
 
-    def forward(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the outputs for a batch."""
+        inputs = slots(list(batch.inputs.values()))
         encoded = torch.cat([encoder(x) for encoder, x in zip(self.encoders, inputs, strict=True)], -1)
         weights = self.attention(encoded)
         if self.softmax:
             weights = weights.softmax(-1)
         fused = (encoded.unflatten(-1, (weights.shape[-1], -1)) * weights.unsqueeze(-1)).sum(-2)
-        outputs = zip(self.kinds.items(), [head(fused) for head in self.heads], strict=True)
+        outputs = zip(self.labels.items(), [head(fused) for head in self.heads], strict=True)
         return {name: output if n_labels else output.squeeze(-1) for (name, n_labels), output in outputs}
 
 
-class Attention:
-    """One network per fold, kept at its epoch with the best ranking value on the samples it was not trained on."""
-
-    def __init__(self, options: Options, setup: Setup) -> None:
-        self.options = options
-        self.setup = setup
-        self.device = setup.device
-
-    def fit(self, train: TrainingSet) -> None:
-        self.fit_folds(train)
-
-    def fit_folds(self, train: TrainingSet) -> CrossFit:
-        seed, track = self.setup.seed, train.track
-        divisions = train.divisions(self.setup.n_folds, seed)
-        heads = {name: len(t.classes) or None for name, t in track.targets.items()}
-        features = self.slots(train.features)
-        self.network = Network(
-            [x.shape[1] for x in features],
-            heads,
-            self.options,
-            [generator("cpu", seed, "initial", fold) for fold in range(len(divisions))],
-            generator(self.device, seed, "dropout"),
-        ).to(self.device)
-        outputs, curve = train_folds(
-            self.network,
-            FoldData(
-                features,
-                {name: self.target(values) for name, values in train.targets.items()},
-                {name: target.loss for name, target in track.targets.items()},
-            ),
-            divisions,
-            Schedule(
-                self.options.epochs,
-                self.options.batch_size,
-                self.options.learning_rate,
-                self.options.weight_decay,
-                seed,
-            ),
-            value=lambda rows, outputs: value(track, train, rows, outputs),
-            progress=self.setup.progress,
-        )
-        return CrossFit(probabilities(outputs), curve, str(self.device))
-
-    def predict(self, test: FeatureSet) -> Predictions:
-        return probabilities(predict_folds(self.network, self.slots(test.features), self.setup.n_folds))
-
-    def slots(self, features: Mapping[str, NDArray[np.float32]]) -> list[Tensor]:
-        """Return one tensor per slot of the network, on the device."""
-        tensors = [torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in features.values()]
-        return tensors * SLOTS if len(tensors) == 1 else tensors
-
-    def target(self, values: NDArray[np.generic]) -> Tensor:
-        """Return codes as int64, numbers and shares as float32, on the device."""
-        kind = torch.int64 if values.dtype.kind == "i" else torch.float32
-        return torch.tensor(values, dtype=kind, device=self.device)
+def slots(features: list[Slot]) -> list[Slot]:
+    """Return what every slot of the network is for."""
+    return features * SLOTS if len(features) == 1 else features
 
 
-def value(
-    track: Track, train: TrainingSet, rows: NDArray[np.int64], outputs: Mapping[str, NDArray[np.float32]]
-) -> tuple[float, ...]:
-    """Return the track's ranking value of raw outputs for some rows of the training set."""
-    reference = {name: values[rows] for name, values in train.targets.items()}
-    groups = {name: values[rows] for name, values in train.groups.items()}
-    predicted = probabilities(outputs)
-    return ranking_value(track, reference, predicted.answers(track), groups, predicted.outputs)
-
-
-def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:
-    """Return predictions from raw outputs: scores of labels through a softmax, numbers as they are."""
-    chances = {}
-    for name, output in outputs.items():
-        exact = output.astype(np.float64)
-        if exact.ndim == 2:
-            exact = np.exp(exact - exact.max(1, keepdims=True))
-            exact /= exact.sum(1, keepdims=True)
-        chances[name] = exact
-    return Predictions(chances)
-
-
-def build(options: Options, setup: Setup) -> Attention:
-    return Attention(options, setup)
+def build(options: Options, setup: Setup) -> NetworkBaseline:
+    return NetworkBaseline(partial(Network, options), Schedule.of(options), setup, together=True)

@@ -1,6 +1,7 @@
 """Baselines: trained on a track, cross-validated, written as a submission, scored.
 
-Only `merbench.training.batched` needs torch; it is imported by the baselines that use it.
+What needs torch is imported by the baselines that use it: `network.py`, and what that is made of, `loop.py`,
+`batches.py`, `layers.py`, `losses.py` and `optimisation.py`.
 """
 
 from merbench.training.data import feature_set, training_set

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from merbench.training import load_baseline, run_baseline
-from merbench.training.batched import generator
+from merbench.training.batches import Batch
+from merbench.training.layers import generator
+from merbench.training.network import Shape
 
 N_FOLDS = 2
 
@@ -15,8 +17,13 @@ def network(widths: list[int], *, softmax: bool = False, **heads: int | None) ->
     loaded = load_baseline("attention")
     options = loaded.module.Options(**{**loaded.options("any", {}), "softmax": softmax})
     rngs = [generator("cpu", fold) for fold in range(N_FOLDS)]
-    model: torch.nn.Module = loaded.module.Network(widths, heads, options, rngs, generator("cpu", "noise"))
+    shape = Shape({f"f{i}": width for i, width in enumerate(widths)}, heads, rngs, generator("cpu", "noise"))
+    model: torch.nn.Module = loaded.module.Network(options, shape)
     return model.eval()
+
+
+def batch(inputs: list[torch.Tensor]) -> Batch:
+    return Batch({f"f{i}": x for i, x in enumerate(inputs)}, {}, {}, torch.zeros(N_FOLDS, 6, dtype=torch.int64))
 
 
 def test_the_declared_model_is_that_of_the_challenge() -> None:
@@ -43,7 +50,8 @@ def test_the_declared_model_is_that_of_the_challenge() -> None:
 def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: list[int], softmax: bool) -> None:
     model = network(widths, softmax=softmax, discrete=3, valence=None)
     inputs = [torch.randn(N_FOLDS, 6, width, generator=torch.Generator().manual_seed(width)) for width in widths]
-    outputs = model(inputs)
+    outputs = model(batch(inputs))
+    inputs = inputs * 3 if len(inputs) == 1 else inputs  # a single feature fills three slots
     assert outputs["discrete"].shape == (N_FOLDS, 6, 3)
     assert outputs["valence"].shape == (N_FOLDS, 6)
 

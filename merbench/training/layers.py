@@ -1,0 +1,143 @@
+"""Layers with the parameters of all folds in one tensor, and the generators of their initial values and dropout.
+
+The folds share nothing else: a fold's gradient is the one it would have by itself.
+
+Conventions:
+    F folds, B rows of a batch. Layers map `(F, B, n_in)` to `(F, B, n_out)`. Every parameter has a leading dimension F.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def generator(device: torch.device | str, *key: int | str) -> torch.Generator:
+    """Return a generator whose stream depends only on the key."""
+    return torch.Generator(device=device).manual_seed(seed_of(*key))
+
+
+def seed_of(*key: int | str) -> int:
+    """Return a number below 2^63 that depends only on the key."""
+    text = "|".join(str(part) for part in key)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+class _Affine(torch.autograd.Function):
+    """`x @ weight + bias` per fold; the gradient of `weight` is written into memory that is kept between steps.
+
+    A fresh gradient of several megabytes at every step costs more in page faults than the product that fills it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.weight, ctx.memory = weight, memory
+        return torch.baddbmm(bias, x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        return *_affine_gradients(ctx, x, weight, gradient), None
+
+
+class _Hidden(torch.autograd.Function):
+    """`_Affine`, then ReLU, then dropout, in one node of the graph: its output shows where gradients pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        output = torch.baddbmm(bias, x, weight).clamp_min_(0).mul_(kept).mul_(scale)
+        ctx.save_for_backward(x, weight, output)
+        ctx.weight, ctx.memory, ctx.scale = weight, memory, scale
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, output = ctx.saved_tensors
+        gradient = torch.ops.aten.threshold_backward(gradient, output, 0).mul_(ctx.scale)
+        return *_affine_gradients(ctx, x, weight, gradient), None, None, None
+
+
+def _affine_gradients(ctx: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor | None, None, Tensor]:
+    """Return the gradients of (x, weight, bias); that of weight is stored instead, as autograd would add it."""
+    if ctx.weight.grad is None:
+        ctx.weight.grad = torch.bmm(x.mT, gradient, out=ctx.memory)
+    else:
+        ctx.weight.grad.baddbmm_(x.mT, gradient)
+    along_x = torch.bmm(gradient, weight.mT) if ctx.needs_input_grad[0] else None
+    return along_x, None, gradient.sum(1, keepdim=True)
+
+
+_affine: Callable[..., Tensor] = _Affine.apply
+_hidden: Callable[..., Tensor] = _Hidden.apply
+
+
+class FoldLinear(nn.Module):
+    """One linear layer per fold: `(F, B, n_in)` to `(F, B, n_out)`.
+
+    Initial values are those of `torch.nn.Linear`: uniform in ±1/√n_in, weights and biases.
+
+    Args:
+        n_in: width of the input.
+        n_out: width of the output.
+        rngs: one generator per fold, on the CPU, for the initial values.
+    """
+
+    memory: Tensor
+
+    def __init__(self, n_in: int, n_out: int, rngs: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(n_in)
+        weights = [torch.empty(n_in, n_out).uniform_(-bound, bound, generator=rng) for rng in rngs]
+        biases = [torch.empty(1, n_out).uniform_(-bound, bound, generator=rng) for rng in rngs]
+        self.weight = nn.Parameter(torch.stack(weights))
+        self.bias = nn.Parameter(torch.stack(biases))
+        self.register_buffer("memory", torch.empty_like(self.weight), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's outputs."""
+        return _affine(x, self.weight, self.bias, self.memory)
+
+
+class FoldHidden(FoldLinear):
+    """A linear layer per fold, ReLU, and dropout from an explicit generator.
+
+    Sixteen random bits decide one entry, which is several times faster than `bernoulli_`; the rate is the nearest
+    multiple of 2^-16.
+
+    Args:
+        n_in: width of the input.
+        n_out: width of the output.
+        rngs: as in `FoldLinear`.
+        dropout: share of the entries that are dropped in training.
+        noise: generator of the dropped entries, on the device of training.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, rngs: Sequence[torch.Generator], *, dropout: float, noise: torch.Generator
+    ) -> None:
+        super().__init__(n_in, n_out, rngs)
+        self.threshold = round(dropout * 65536)
+        self.noise = noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's activations."""
+        if not self.training:
+            return torch.baddbmm(self.bias, x, self.weight).relu_()
+        # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
+        kept = torch.ge(self._words(x), self.threshold - 32768, out=x.new_empty(*x.shape[:-1], self.bias.shape[-1]))
+        scale = 65536 / (65536 - self.threshold)
+        return _hidden(x, self.weight, self.bias, self.memory, kept, scale)
+
+    def _words(self, x: Tensor) -> Tensor:
+        """Return one random signed 16-bit word for every entry of the output."""
+        shape = (*x.shape[:-1], self.bias.shape[-1])
+        bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
+        return bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)

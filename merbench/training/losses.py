@@ -1,0 +1,140 @@
+"""Losses by kind of target, and which references count.
+
+Conventions:
+    F folds, B samples of a batch. Outputs are `(F, B, K)` scores of labels or `(F, B)` numbers; references `(F, B)`
+    int64 codes, `(F, B, K)` shares, or `(F, B)` float32 numbers; weights `(F, B)` sum to 1 in every fold, padding has
+    weight 0. A loss is `(F,)`. A reference that is not known is a code below 0 or NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Called with outputs, references and weights."""
+
+
+def cross_entropy(output: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean cross-entropy of scores with codes, or with shares of the labels."""
+    # PyTorch takes codes `(n,)` and shares `(n, K)` alike.
+    each = nn.functional.cross_entropy(output.flatten(0, 1), labels.flatten(0, 1), reduction="none")
+    return (each.view_as(weights) * weights).sum(1)
+
+
+def squared_error(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean squared error."""
+    return ((output - numbers).square() * weights).sum(1)
+
+
+def absolute_error(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean absolute error."""
+    return ((output - numbers).abs() * weights).sum(1)
+
+
+def ccc(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
+    """Return 1 - the concordance correlation coefficient (Lin 1989) over a batch, with population moments.
+
+    A constant output has the loss 1 and still a gradient: 1e-8 is added to the denominator.
+    """
+    mean, target_mean = (output * weights).sum(1, True), (numbers * weights).sum(1, True)
+    centred, target = output - mean, numbers - target_mean
+    covariance = (centred * target * weights).sum(1)
+    spread = ((centred.square() + target.square()) * weights).sum(1) + (mean - target_mean).square().squeeze(1)
+    return 1 - 2 * covariance / (spread + 1e-8)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "squared_error": squared_error,
+    "absolute_error": absolute_error,
+    "ccc": ccc,
+}
+"""The losses by name; a target names the one it is trained with."""
+
+
+def known(references: Tensor) -> Tensor:
+    """Return which references are known, `(n,)`."""
+    if references.is_floating_point():
+        return ~references.isnan() if references.ndim == 1 else ~references.isnan().any(-1)
+    return references >= 0
+
+
+def balanced_weights(references: Tensor, n_labels: int) -> Tensor:
+    """Return one weight per label, n / (K n_k), for codes or shares of the labels; 0 for a label without a sample."""
+    if references.is_floating_point():
+        counts = references.nansum(0)
+    else:
+        counts = torch.bincount(references[references >= 0], minlength=n_labels).float()
+    return torch.where(counts > 0, counts.sum() / (n_labels * counts.clamp_min(1e-12)), 0.0)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Objective:
+    """The losses of some targets, and what every sample weighs in them.
+
+    Attributes:
+        references: by target, the references of all samples, `(n,)` or `(n, K)`.
+        losses: by target, the name of its loss.
+        label_weights: by target, `(F, K)` weights of its labels; those that have none weigh all alike.
+    """
+
+    references: Mapping[str, Tensor]
+    losses: Mapping[str, str]
+    label_weights: Mapping[str, Tensor]
+    known: Mapping[str, Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        references: Mapping[str, Tensor],
+        losses: Mapping[str, str],
+        balanced: Sequence[Tensor] = (),
+    ) -> Objective:
+        """Return the losses of some targets; `balanced` are the rows of every fold that labels are counted in."""
+        masks = {name: known(values) for name, values in references.items()}
+        weights = {}
+        if balanced:
+            for name, values in references.items():
+                if losses[name] == "cross_entropy":
+                    n_labels = values.shape[1] if values.ndim == 2 else int(values.max()) + 1
+                    weights[name] = torch.stack([balanced_weights(values[rows], n_labels) for rows in balanced])
+        return cls(references, losses, weights, {name: mask for name, mask in masks.items() if not mask.all()})
+
+    def weights(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return, by target, what samples `(F, …)` weigh: the sum of a fold is 1, or 0 where nothing is known."""
+        real, safe = (rows >= 0).float(), rows.clamp_min(0)
+        alike = real / real.flatten(1).sum(1).clamp_min(1).view(-1, *[1] * (rows.ndim - 1))
+        weights = dict.fromkeys(self.losses, alike)
+        for name in {*self.known, *self.label_weights}:
+            own = real
+            if name in self.known:
+                own = own * self.known[name][safe]
+            if name in self.label_weights:
+                own = own * _of_labels(self.label_weights[name], self.references[name][safe])
+            sums = own.flatten(1).sum(1)
+            weights[name] = own / torch.where(sums > 0, sums, 1).view(-1, *[1] * (rows.ndim - 1))
+        return weights
+
+    def loss(self, outputs: Mapping[str, Tensor], rows: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the `(F,)` sum over the targets of their losses of samples `(F, …)`."""
+        safe = rows.clamp_min(0)
+        total = torch.zeros(len(rows), device=rows.device)
+        for name, loss in self.losses.items():
+            references = self.references[name][safe]
+            if name in self.known:
+                references = references.clamp_min(0) if loss == "cross_entropy" else references.nan_to_num()
+            parts = [part.flatten(1, rows.ndim - 1) for part in (outputs[name].float(), references, weights[name])]
+            total = total + LOSSES[loss](*parts)
+        return total
+
+
+def _of_labels(weights: Tensor, references: Tensor) -> Tensor:
+    """Return the weight of every reference: that of its label, or the mean of those that it has shares of."""
+    if references.is_floating_point():
+        return torch.einsum("f...k,fk->f...", references.nan_to_num(), weights)
+    flat = references.clamp_min(0).flatten(1)
+    return weights.gather(1, flat).view_as(references)

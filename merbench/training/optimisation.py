@@ -1,0 +1,117 @@
+"""How a network is optimised: the schedule, its optimiser, the course of the learning rate, and clipped gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters whose names begin alike, and by what their learning rate and weight decay are multiplied."""
+
+    prefix: str
+    learning_rate: float = 1.0
+    weight_decay: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long, how fast and on what a network is trained.
+
+    Attributes:
+        epochs: how often every sample is seen, at most.
+        batch_size: samples, or dialogues, of a batch and fold.
+        learning_rate: of the optimiser.
+        weight_decay: `adam` adds it to the gradient; `adamw` takes it off the parameters.
+        optimiser: `adam` (Kingma and Ba 2015) or `adamw` (Loshchilov and Hutter 2019).
+        decay: course of the learning rate after the warm-up: `constant`, or to 0 at the end as a `cosine` or `linear`.
+        warmup_epochs: epochs, or a part of one, in which the learning rate grows from 0.
+        clip_norm: largest norm of a fold's gradient; 0 does not clip.
+        clip_value: largest absolute value of a gradient's entries; 0 does not clip.
+        accumulation: batches of one step; their gradients are averaged.
+        patience: epochs without a better value after which a fold is no longer trained; 0 trains all epochs.
+        min_delta: by how much the first ranking value has to grow to be better for `patience`.
+        keep: the epoch that is kept, the `best` by the ranking value of the validation samples, or the `last`.
+        class_weights: `none`, or `balanced`: every label has the same weight in cross-entropy.
+        losses: by target, another loss than that of its kind; one of `losses.LOSSES`.
+        groups: parameters with another learning rate or weight decay; the first prefix that fits counts.
+        half: whether products are computed in bfloat16 on CUDA; never on a CPU.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    optimiser: Literal["adam", "adamw"] = "adam"
+    decay: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_epochs: float = 0.0
+    clip_norm: float = 0.0
+    clip_value: float = 0.0
+    accumulation: int = 1
+    patience: int = 0
+    min_delta: float = 0.0
+    keep: Literal["best", "last"] = "best"
+    class_weights: Literal["none", "balanced"] = "none"
+    losses: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+    half: bool = False
+
+    @classmethod
+    def of(cls, options: Any, **others: Any) -> Schedule:
+        """Return the schedule in a baseline's options: its fields that have the names of these, and others."""
+        given = {item.name: getattr(options, item.name) for item in fields(cls) if hasattr(options, item.name)}
+        return cls(**{**given, **others})
+
+    def rate(self, step: int, steps_of_an_epoch: int) -> float:
+        """Return the factor of the learning rate in a step, from 0; the last step before the end is not yet at 0."""
+        warm, total = self.warmup_epochs * steps_of_an_epoch, self.epochs * steps_of_an_epoch
+        if step < warm:
+            return (step + 1) / (math.floor(warm) + 1)
+        done = (step - warm) / max(1e-12, total - warm)
+        match self.decay:
+            case "cosine":
+                return (1 + math.cos(math.pi * done)) / 2
+            case "linear":
+                return 1 - done
+        return 1.0
+
+
+def optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """Return the optimiser of a network's parameters, with their groups; each keeps its own rate as `initial_lr`."""
+    groups: dict[Group, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            fitting = next((group for group in schedule.groups if name.startswith(group.prefix)), Group(""))
+            groups.setdefault(fitting, []).append(parameter)
+    tables: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "lr": schedule.learning_rate * group.learning_rate,
+            "initial_lr": schedule.learning_rate * group.learning_rate,
+            "weight_decay": schedule.weight_decay * group.weight_decay,
+        }
+        for group, parameters in groups.items()
+    ]
+    kind = torch.optim.AdamW if schedule.optimiser == "adamw" else torch.optim.Adam
+    return kind(tables, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+
+
+@torch.no_grad()
+def clip(parameters: Iterable[nn.Parameter], schedule: Schedule, *, layered: bool) -> None:
+    """Clip gradients in place: the norm is that of each fold where parameters have a leading fold dimension."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if schedule.clip_value:
+        for gradient in gradients:
+            gradient.clamp_(-schedule.clip_value, schedule.clip_value)
+    if schedule.clip_norm and gradients:
+        rows = [gradient.flatten(1) if layered else gradient.reshape(1, -1) for gradient in gradients]
+        squares: Tensor = torch.stack([row.float().square().sum(1) for row in rows]).sum(0)
+        factor = (schedule.clip_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+        for row, gradient in zip(rows, gradients, strict=True):
+            gradient.copy_((row * factor[:, None]).view_as(gradient))

@@ -1,0 +1,201 @@
+"""The loop equals training each fold by itself with torch's own layers, optimiser and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor, nn
+
+from merbench.errors import UsageError
+from merbench.training import Division, FeatureSet, Setup
+from merbench.training.batches import Batch, Data, Order
+from merbench.training.layers import FoldHidden, FoldLinear, generator
+from merbench.training.loop import Learner, Outputs, evaluated, train
+from merbench.training.losses import Objective
+from merbench.training.optimisation import Schedule
+from merbench.training.protocol import Curve
+
+N_FOLDS, WIDTHS, HIDDEN, N_LABELS = 5, (7, 4), 6, 3
+SCHEDULE = Schedule(epochs=4, batch_size=6, learning_rate=0.01, weight_decay=0.01)
+SEED = 3
+
+
+class Layered(nn.Module):
+    """Two encoders, their sum, two heads; one set of parameters per fold."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        rngs = [generator("cpu", 0, "initial", fold) for fold in range(N_FOLDS)]
+        noise = generator("cpu", "noise")
+        self.encoders = nn.ModuleList(FoldHidden(n, HIDDEN, rngs, dropout=dropout, noise=noise) for n in WIDTHS)
+        self.labels = FoldLinear(HIDDEN, N_LABELS, rngs)
+        self.number = FoldLinear(HIDDEN, 1, rngs)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        inputs = batch.inputs.values()
+        total = sum(encoder(x) for encoder, x in zip(self.encoders, inputs, strict=True))
+        return {"labels": self.labels(total), "number": self.number(total).squeeze(-1)}
+
+
+class Alone(nn.Module):
+    """The same network for one fold, made of torch's layers, with that fold's initial values."""
+
+    def __init__(self, layered: Layered, fold: int) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(linear(layer, fold) for layer in layered.encoders)
+        self.labels, self.number = linear(layered.labels, fold), linear(layered.number, fold)
+
+    def forward(self, batch: Batch | Sequence[Tensor]) -> dict[str, Tensor]:
+        inputs = batch.inputs.values() if isinstance(batch, Batch) else batch
+        total = sum(encoder(x).relu() for encoder, x in zip(self.encoders, inputs, strict=True))
+        return {"labels": self.labels(total), "number": self.number(total).squeeze(-1)}
+
+
+def linear(layer: FoldLinear, fold: int) -> nn.Linear:
+    made = nn.Linear(*layer.weight.shape[1:])
+    made.weight.data = layer.weight.detach()[fold].T.clone()
+    made.bias.data = layer.bias.detach()[fold, 0].clone()
+    return made
+
+
+def divisions(folds: np.ndarray) -> list[Division]:
+    return [Division(np.flatnonzero(folds != n), np.flatnonzero(folds == n)) for n in range(folds.max() + 1)]
+
+
+def samples(n: int) -> tuple[FeatureSet, dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(1)
+    features = {f"f{width}": rng.standard_normal((n, width)).astype(np.float32) for width in WIDTHS}
+    targets = {"labels": rng.integers(0, N_LABELS, n).astype(np.int32), "number": rng.standard_normal(n)}
+    return FeatureSet.of_vectors(pa.array([f"s{i:02}" for i in range(n)]), features), targets, rng.permutation(n) % 5
+
+
+LOSSES = {"labels": "cross_entropy", "number": "squared_error"}
+
+
+def trained(
+    networks: Sequence[nn.Module],
+    features: FeatureSet,
+    targets: dict[str, np.ndarray],
+    folds: np.ndarray,
+    schedule: Schedule = SCHEDULE,
+    value: Callable[[np.ndarray, Outputs], tuple[float, ...]] | None = None,
+) -> tuple[Outputs, Curve]:
+    """Train one network of fold layers, or one per fold; without a value, every epoch is better than the last."""
+    data, parts, epochs = Data(features, targets=targets), divisions(folds), iter(range(10_000))
+    layered = len(networks) == 1
+    learners = [
+        Learner(
+            network,
+            data,
+            Order(
+                [data.units(parts[fold].learn) for fold in own],
+                schedule.batch_size,
+                [generator("cpu", SEED, "shuffle", fold) for fold in own],
+            ),
+            Objective.of(data.targets, {name: LOSSES[name] for name in targets}),
+            schedule,
+            layered=layered,
+            seed=0,
+        )
+        for network, own in zip(networks, [range(5)] if layered else [[fold] for fold in range(5)], strict=True)
+    ]
+    every_better = value or (lambda rows, outputs: (next(epochs),))
+    return train(learners, [part.validate for part in parts], value=every_better, setup=Setup())
+
+
+# Batches of 6. 23 samples: folds train on 18 or 19, so the smaller ones need three full batches and the larger ones a
+# fourth of one sample; the smaller ones give theirs the last sample of the third. 22: all need three, the last partly
+# filled with 5 or 6. 20: all folds alike. By itself, a fold of 18 has three batches of six.
+BATCHES = {23: {18: (6, 6, 5, 1), 19: (6, 6, 6, 1)}, 22: {17: (6, 6, 5), 18: (6, 6, 6)}, 20: {16: (6, 6, 4)}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "layered"), [(23, True), (22, True), (20, True), (22, False), (20, False)])
+def test_folds_train_as_each_fold_by_itself(n: int, layered: bool) -> None:
+    features, targets, folds = samples(n)
+    model = Layered()
+    alone = [Alone(model, fold) for fold in range(N_FOLDS)]
+    networks = [model] if layered else [Alone(model, fold) for fold in range(N_FOLDS)]
+    outputs, curve = trained(networks, features, targets, folds)
+    assert curve.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
+
+    inputs = [torch.from_numpy(x) for x in features.features.values()]
+    labels, numbers = torch.tensor(targets["labels"]).long(), torch.tensor(targets["number"]).float()
+    for fold, network in enumerate(alone):
+        members = torch.from_numpy(np.flatnonzero(folds != fold))
+        rng = generator("cpu", SEED, "shuffle", fold)
+        optimiser = torch.optim.Adam(network.parameters(), lr=0.01, weight_decay=0.01)
+        for epoch in range(SCHEDULE.epochs):
+            losses = []
+            for rows in members[torch.randperm(len(members), generator=rng)].split(BATCHES[n][len(members)]):
+                output = network([x[rows] for x in inputs])
+                loss = nn.functional.cross_entropy(output["labels"], labels[rows])
+                loss = loss + nn.functional.mse_loss(output["number"], numbers[rows])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                losses += [loss.item()] * len(rows)
+            assert curve.loss[epoch, fold] == pytest.approx(np.mean(losses), rel=1e-5)
+        with torch.no_grad():
+            output = network(inputs)
+        # float32, some dozen Adam steps: sums in another order differ in the last digits
+        held_out = folds == fold
+        for name, part in output.items():
+            np.testing.assert_allclose(outputs[name][held_out], part.numpy()[held_out], rtol=2e-4, atol=2e-5)
+        if layered:
+            np.testing.assert_allclose(model.labels.weight.detach()[fold].T, network.labels.weight.detach(), atol=2e-5)
+
+
+@pytest.mark.parametrize("layered", [True, False])
+def test_every_fold_keeps_its_own_best_epoch(layered: bool) -> None:
+    features, targets, folds = samples(20)
+    wanted = [3, 1, 4, 2, 2]
+    seen: list[Outputs] = []
+
+    def value(rows: np.ndarray, outputs: Outputs) -> tuple[float, ...]:
+        epoch, fold = divmod(len(seen), N_FOLDS)
+        seen.append(outputs)
+        return (1.0 if epoch + 1 == wanted[fold] else float("nan") if epoch == 0 else 0.5,)
+
+    model = Layered()
+    networks: list[nn.Module] = [model] if layered else [Alone(model, fold) for fold in range(N_FOLDS)]
+    kept_outputs, curve = trained(networks, features, targets, folds, value=value)
+    assert curve.best_epoch == tuple(wanted)
+    assert curve.value.shape == curve.loss.shape == (SCHEDULE.epochs, N_FOLDS)
+    every = [np.arange(20)] * (5 if layered else 1)
+    outputs = [part for network in networks for part in evaluated(network, Data(features), every, layered=layered)]
+    for fold, epoch in enumerate(wanted):
+        kept = seen[(epoch - 1) * N_FOLDS + fold]["labels"]
+        np.testing.assert_array_equal(kept_outputs["labels"][folds == fold], kept)
+        np.testing.assert_allclose(outputs[fold]["labels"][folds == fold], kept, rtol=1e-5, atol=1e-6)
+
+
+def test_of_equally_good_epochs_the_first_is_kept() -> None:
+    features, targets, folds = samples(20)
+    _, curve = trained([Layered()], features, targets, folds, value=lambda rows, outputs: (0.0,))
+    assert curve.best_epoch == (1,) * N_FOLDS
+
+
+@pytest.mark.parametrize("only", ["labels", "number"])
+def test_a_single_target_has_only_its_own_loss(only: str) -> None:
+    features, targets, folds = samples(20)
+    model = Layered()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trained([model], features, {only: targets[only]}, folds, replace(SCHEDULE, epochs=1, weight_decay=0))
+    moved = {name for name, p in model.named_parameters() if not torch.equal(before[name], p)}
+    other = {"labels": "number", "number": "labels"}[only]
+    assert {f"{only}.weight", f"{only}.bias"} <= moved
+    assert not {name for name in moved if name.startswith(other)}
+
+
+def test_training_that_diverges_says_what_to_do() -> None:
+    features, targets, folds = samples(20)
+    targets["number"] = targets["number"] * 1e30
+    message = r"training diverged in epoch 1 \(the loss is not finite\); lower the learning"
+    with pytest.raises(UsageError, match=message):
+        trained([Layered()], features, targets, folds)

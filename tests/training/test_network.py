@@ -1,0 +1,148 @@
+"""Networks of ordinary and of fold layers as baselines, on vectors, sequences and dialogues."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor, nn
+
+from merbench.errors import UsageError
+from merbench.track import load_track
+from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet
+from merbench.training.batches import Batch, Kind
+from merbench.training.layers import FoldHidden, FoldLinear
+from merbench.training.network import NetworkBaseline, Shape
+from merbench.training.optimisation import Schedule
+
+N, WIDTH, SCHEDULE = 48, 4, Schedule(epochs=3, batch_size=8, learning_rate=0.01)
+
+
+class Recurrent(nn.Module):
+    """The mean of a GRU's states over the real rows of sequences, or over a dialogue one state per sample."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gru = nn.GRU(shape.widths["x"], 6, batch_first=True)
+        self.dropout = nn.Dropout(0.2)
+        self.discrete = nn.Linear(6, shape.labels["discrete"] or 1)
+        self.valence = nn.Linear(6, 1)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        x = batch.inputs["x"]
+        states, _ = self.gru(x)
+        if batch.lengths:
+            lengths = batch.lengths["x"]
+            real = torch.arange(x.shape[1]) < lengths[:, None]
+            states = (states * real[..., None]).sum(1) / lengths.clamp_min(1)[:, None]
+        states = self.dropout(states)
+        return {"discrete": self.discrete(states), "valence": self.valence(states).squeeze(-1)}
+
+
+class Layered(nn.Module):
+    """A hidden layer per fold, on vectors."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.hidden = FoldHidden(shape.widths["x"], 6, shape.rngs, dropout=0.2, noise=shape.noise)
+        self.discrete = FoldLinear(6, shape.labels["discrete"] or 1, shape.rngs)
+        self.valence = FoldLinear(6, 1, shape.rngs)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        x = self.hidden(batch.inputs["x"])
+        return {"discrete": self.discrete(x), "valence": self.valence(x).squeeze(-1)}
+
+
+def training_set(kind: Kind) -> TrainingSet:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 6, N).astype(np.int32)
+    lengths = rng.integers(1, 9, N) if kind == "sequences" else np.ones(N, dtype=np.int64)
+    values = (rng.standard_normal((lengths.sum(), WIDTH)) + np.repeat(codes, lengths)[:, None]).astype(np.float32)
+    dialogue = np.arange(N) // 5
+    dialogues = Dialogues(dialogue, np.arange(N) % 5, np.arange(N) % 2) if kind == "dialogues" else None
+    samples = FeatureSet(
+        pa.array([f"s{i:02}" for i in range(N)]),
+        {"x": Sequences(values, np.cumsum(lengths) - lengths, lengths)},
+        dialogues=dialogues,
+    )
+    clusters = ("dialogue", dialogue) if dialogues else ("", np.empty(0, dtype=np.int64))
+    targets = {"discrete": codes, "valence": rng.standard_normal(N)}
+    return TrainingSet(load_track("mer2023-multi"), samples, targets, cluster=clusters[0], clusters=clusters[1])
+
+
+def baseline(kind: Kind, schedule: Schedule = SCHEDULE, seed: int = 0) -> NetworkBaseline:
+    if kind == "vectors":
+        return NetworkBaseline(Layered, schedule, Setup(seed, 3, "cpu"), together=True)
+    return NetworkBaseline(Recurrent, schedule, Setup(seed, 3, "cpu"), kind=kind)
+
+
+KINDS: tuple[Kind, ...] = ("vectors", "sequences", "dialogues")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_network_and_another_seed_another(kind: Kind) -> None:
+    train = training_set(kind)
+    outputs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(len(outputs))  # what others drew from torch's generator does not matter
+        one = baseline(kind, seed=seed)
+        fitted = one.fit_folds(train)
+        assert fitted.curve is not None
+        assert fitted.curve.loss.shape == (3, 3)
+        outputs.append(one.predict(train.samples).outputs["discrete"])
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert np.abs(outputs[0] - outputs[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_do_not_depend_on_the_samples_next_to_them(kind: Kind) -> None:
+    train = training_set(kind)
+    one = baseline(kind)
+    one.fit(train)
+    every = one.predict(train.samples).outputs
+    rows = np.random.default_rng(1).permutation(N)
+    if kind == "dialogues":  # a dialogue is one thing: others may be left out, and samples come in any order
+        rows = np.random.default_rng(1).permutation(np.flatnonzero(np.arange(N) // 5 % 2))
+    elif kind == "sequences":
+        rows = rows[: N // 2]
+    some = one.predict(train.samples.select(rows)).outputs
+    for name, values in some.items():
+        np.testing.assert_allclose(values, every[name][rows], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_restore_a_baseline(kind: Kind) -> None:
+    train = training_set(kind)
+    one, other = baseline(kind), baseline(kind, seed=7)
+    one.fit(train)
+    weights = one.weights()
+    assert {len(values) for values in weights.values()} == {3}
+    other.restore(weights, train.track, train.samples.widths)
+    for name, values in one.predict(train.samples).outputs.items():
+        np.testing.assert_array_equal(other.predict(train.samples).outputs[name], values)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    train = training_set("sequences")
+    one = baseline("sequences")
+    one.fit(train)
+    weights = dict(one.weights())
+    with pytest.raises(UsageError, match=r"another network \(1 of 8 arrays differ\): gru.weight_ih_l0; the options"):
+        one.restore(weights, train.track, {"x": WIDTH + 1})
+    with pytest.raises(UsageError, match="do not have one fold dimension"):
+        one.restore(weights | {"more": np.zeros(2)}, train.track, {"x": WIDTH})
+
+
+def test_the_out_of_fold_outputs_are_those_of_the_network_that_did_not_learn_from_the_sample() -> None:
+    train = training_set("sequences")
+    one = baseline("sequences", replace(SCHEDULE, epochs=2))
+    outputs = one.fit_folds(train).out_of_fold.outputs["valence"]
+    for fold, division in enumerate(train.divisions(3, 0)):
+        alone = baseline("sequences")
+        weights = {name: values[[fold]] for name, values in one.weights().items()}
+        alone.restore(weights, train.track, {"x": WIDTH})
+        predicted = alone.predict(train.samples.select(division.validate)).outputs["valence"]
+        np.testing.assert_allclose(outputs[division.validate], predicted, rtol=1e-5, atol=1e-6)
