@@ -26,7 +26,7 @@ from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
-from merbench.training.run import no_features, require_answers, wanted_features
+from merbench.training.plan import no_features, require_answers, wanted_features
 from merbench.training.samples import Rows
 
 Weights = Literal["shared", "per-condition"]

@@ -126,6 +126,9 @@ class ContinuousTarget(NumberTarget):
     # what references are multiplied by, where a corpus has another scale than the task
     reference_scale: float = Field(default=1.0, gt=0, strict=False)
 
+    def of_another_corpus(self, labels: Mapping[str, str], ignored: Sequence[str], scale: float) -> ContinuousTarget:
+        return self.model_copy(update={"invalid": None, "reference_scale": scale})
+
     def reference_columns(self, name: str) -> tuple[str, ...]:
         return (name,) if self.reference else ()
 

@@ -193,6 +193,16 @@ class Target(Declaration):
         """Return where a submission contradicts the repeated columns, given by row; null in a row of no candidate."""
         return []
 
+    def of_another_corpus(self, labels: Mapping[str, str], ignored: Sequence[str], scale: float) -> Target:
+        """Return the target as the references of another corpus are read, which baselines learn from.
+
+        Args:
+            labels: labels of that corpus -> labels of this target.
+            ignored: labels of that corpus whose samples do not count.
+            scale: what a number of that corpus is multiplied by.
+        """
+        return self
+
     @abstractmethod
     def described(self) -> str:
         """Return what an answer is, in words."""

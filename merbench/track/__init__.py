@@ -12,7 +12,7 @@ from merbench.track.declaration import (
     metric_labels,
 )
 from merbench.track.folder import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
-from merbench.track.validation import parse_track
+from merbench.track.validation import parse_track, training_problems
 
 __all__ = [
     "OVERALL",
@@ -31,4 +31,5 @@ __all__ = [
     "readable_tracks",
     "tracks_page",
     "tracks_table",
+    "training_problems",
 ]

@@ -294,6 +294,60 @@ def _media_problems(tables: _Tables) -> Mistakes:
         yield "media.quality", f"{quality} is not a quality of {codec}, {low} (best) to {high}"
 
 
+def _training_problems(tables: _Tables) -> Mistakes:
+    training, splits = tables.table("training"), tables.table("splits")
+    labels = [label for target in tables.targets.values() if target is not None for label in target.scored_labels]
+    for key, message in _learning_problems(training, splits, labels):
+        yield f"training.{key}", message
+
+
+def training_problems(training: Mapping[str, Any], track: Track) -> list[Problem]:
+    """Return what is wrong between the keys of a `[training]` that a track is run with."""
+    labels = [label for target in track.targets.values() for label in target.scored_labels]
+    found = _learning_problems(training, track.splits, labels)
+    return [Problem("E207", message, column=key) for key, message in found]
+
+
+def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], labels: Sequence[str]) -> Mistakes:
+    """Yield the problems of a `[training]` as written, in a track with some splits and labels."""
+    selection = training.get("selection", "folds")
+    for key in ("labels", "ignored", "scale"):
+        if key in training and "corpus" not in training:
+            yield key, "applies only with 'corpus', another corpus to learn from"
+    mapped = _table(training.get("labels"))
+    for label, own in mapped.items():
+        if own not in labels:
+            yield f"labels.{label}", f"{brief(own)} is not one of {listed(labels, 12)}{did_you_mean(str(own), labels)}"
+    for label in _strings(training.get("ignored")):
+        if label in mapped or label in labels:
+            yield "ignored", f"'{label}' is a label to learn from"
+    if selection == "dev":
+        for key in ("folds", "group"):
+            if key in training:
+                yield key, "applies only to cross-validation; with selection = 'dev' there is none"
+        if not {"development", "corpus"} & set(training) and "dev" not in splits:
+            yield "selection", "'dev' needs a split 'dev', or 'development', the corpus's splits of the development set"
+    else:
+        if "development" in training:
+            yield "development", "applies only with selection = 'dev'"
+        if selection == "leave-one-group-out" and "folds" in training:
+            yield "folds", "applies only with selection = 'folds'"
+    for name in _strings(training.get("unlabelled")):
+        if name not in splits:
+            yield "unlabelled", f"'{name}' is not a split of this track ({', '.join(splits)}){did_you_mean(name, splits)}"
+    for index, spec in _tables(training.get("corruptions")):
+        place, name = f"corruptions[{index}]", str(spec.get("name"))
+        if name in CORRUPTIONS and CORRUPTIONS[name].modality != "features":
+            yield f"{place}.name", f"{name} corrupts {CORRUPTIONS[name].modality}; training samples features"
+        parameters = {key: value for key, value in spec.items() if key not in ("name", "step", "split")}
+        for message in check_parameters(name, parameters):
+            yield place, message
+
+
+def _strings(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, (list, tuple)) else []
+
+
 _CHECKS: tuple[Callable[[_Tables], Mistakes], ...] = (
     _split_problems,
     _submission_problems,
@@ -302,4 +356,5 @@ _CHECKS: tuple[Callable[[_Tables], Mistakes], ...] = (
     _ranking_problems,
     _corruption_problems,
     _media_problems,
+    _training_problems,
 )

@@ -6,6 +6,7 @@ What needs torch is imported by the baselines that use it: `network.py`, and wha
 
 from merbench.training.data import feature_set, training_set
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines, load_baseline
+from merbench.training.ensemble import ensemble
 from merbench.training.folds import random_folds
 from merbench.training.protocol import (
     Baseline,
@@ -17,7 +18,7 @@ from merbench.training.protocol import (
     Setup,
     Storable,
 )
-from merbench.training.run import BaselineRun, ensemble, run_baseline
+from merbench.training.run import BaselineRun, run_baseline
 from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
 

@@ -38,22 +38,37 @@ CLUSTERS = ("speaker", "dialogue")
 
 
 def training_candidates(track: Track) -> Candidates:
-    """Return the samples of a track's corpus to learn from, and the development set where selection uses it.
+    """Return the samples that a track is learned from, and the development set where selection uses it.
+
+    Those of another corpus are read with the labels and the scale that `[training]` declares.
 
     Raises:
-        UsageError: the track declares neither a split `train` nor where to learn from, or no development set.
+        UsageError: the track declares nothing to learn from, or no development set.
+        UnknownName: the corpus is not in the data home.
     """
+    training = track.training
     sources = dict.fromkeys([*_learned_splits(track), *_development_splits(track)])
-    return candidates_of(track, TRAIN, open_corpus(track.corpus, relative_to=track.folder), list(sources))
+    corpus = open_corpus(training.corpus or track.corpus, relative_to=track.folder)
+    if training.corpus is not None:
+        as_learned = {
+            name: target.of_another_corpus(training.labels, training.ignored, training.scale)
+            for name, target in track.targets.items()
+        }
+        track = track.model_copy(update={"targets": as_learned})
+    return candidates_of(track, TRAIN, corpus, list(sources))
 
 
 def _learned_splits(track: Track) -> tuple[str, ...]:
     """Return the splits of the corpus that are learned from."""
     if track.training.source is not None:
         return track.training.source
-    if TRAIN not in track.splits:
-        raise UsageError(f"{track.id} declares no split '{TRAIN}', which a baseline learns from")
-    return track.splits[TRAIN].source
+    if track.training.corpus is not None:
+        return (TRAIN,)
+    if TRAIN in track.splits:
+        return track.splits[TRAIN].source
+    if track.training.leave_out is not None:
+        return track.splits["test"].source
+    raise UsageError(f"{track.id} declares no split '{TRAIN}', and no [training]: there is nothing to learn from")
 
 
 def _development_splits(track: Track) -> tuple[str, ...]:
@@ -62,6 +77,8 @@ def _development_splits(track: Track) -> tuple[str, ...]:
         return ()
     if track.training.development is not None:
         return track.training.development
+    if track.training.corpus is not None:
+        return (DEV,)
     if DEV not in track.splits:
         message = f"{track.id} selects on a development set, and declares no split '{DEV}'"
         raise UsageError(f"{message}; `training.development` names splits of the corpus")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from merbench.declarations import Declaration, declaration_problems
-from merbench.errors import DeclarationError, Problem, UsageError, did_you_mean
+from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean
 from merbench.files.paths import find_folder, list_folders
 from merbench.files.reading import sha256_file
 from merbench.files.toml import read_toml
@@ -28,6 +28,15 @@ class TrackSettings(Declaration):
     """What a baseline does differently on one track: features (None takes all of the corpus) and options."""
 
     features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
+    options: dict[str, Any] = Field(default={})
+
+
+class Preset(Declaration):
+    """How a baseline is run for a purpose, such as the protocol of its paper; options as in `defaults`."""
+
+    about: str = ""  # one line that says what it is for
+    seeds: tuple[int, ...] | None = Field(default=None, min_length=1, strict=False)
+    folds: int | None = Field(default=None, ge=2)
     options: dict[str, Any] = Field(default={})
 
 
@@ -53,6 +62,7 @@ class BaselineDeclaration(Declaration):
     defaults: dict[str, Any] = Field(default={})
     # options that cross-validation selects, one after the other, each from these values
     select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
+    presets: dict[str, Preset] = Field(default={})  # by name; `paper` is the protocol of the paper
     tracks: dict[str, TrackSettings] = Field(default={})  # settings by track id
 
     @property
@@ -98,6 +108,13 @@ class LoadedBaseline:
         merged = {**self.declaration.defaults, **settings.options, **given}
         self._checked(merged)
         return merged
+
+    def preset(self, name: str | None) -> Preset:
+        """Return a preset by its name; an empty one for None. Raises `UnknownName` if there is none of this name."""
+        known = self.declaration.presets
+        if name is not None and name not in known:
+            raise UnknownName(f"preset of baseline '{self.name}'", name, known)
+        return Preset() if name is None else known[name]
 
     def choices(self, track_id: str, given: Options) -> dict[str, tuple[Any, ...]]:
         """Return the options that cross-validation selects: those that neither the track nor the caller fixes."""
@@ -147,8 +164,8 @@ def read_baseline(folder: Path) -> BaselineDeclaration:
 
 
 def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
-    table = TrackSettings if location[:1] == ("tracks",) else BaselineDeclaration
-    return list(table.model_fields)
+    tables: dict[int | str, type[Declaration]] = {"tracks": TrackSettings, "presets": Preset}
+    return list(tables.get(location[0] if location else "", BaselineDeclaration).model_fields)
 
 
 def load_baseline(name_or_path: str | Path) -> LoadedBaseline:

@@ -21,16 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import UsageError
+from merbench.errors import UsageError, WithheldReference
 from merbench.files.reading import arrow_file, sha256_file
 from merbench.files.tensors import Arrays, write_tensors
 from merbench.files.writing import atomic_path, write_text
-from merbench.training.declaration import LoadedBaseline
+from merbench.report import ScoreReport
+from merbench.scoring import score
+from merbench.training.plan import Plan
 from merbench.training.protocol import Predictions
-from merbench.training.selection import Trial
 
 if TYPE_CHECKING:
-    from merbench.training.run import BaselineRun
+    from merbench.training.run import BaselineRun, Learned, PartRun, SeedRun
 
 SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "run.json"
 
@@ -49,7 +50,7 @@ class SeedFiles:
     """What was written of the training with one seed: the digest of its submission, and of each of its models."""
 
     submission: str
-    models: Mapping[str, str]  # by the file's name in the folder of the run
+    models: Mapping[str, str]  # by the file's name in the folder of the run, in the order of the parts
 
 
 def require_free(folder: Path, record: str = RECORD, *, replace: bool) -> None:
@@ -103,60 +104,113 @@ def write_predictions(folder: Path, candidates: Candidates, predictions: Predict
     return sha256_file(folder / SUBMISSION)
 
 
-def write_model(folder: Path, seed: int, weights: Arrays, metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Write the weights of a seed's model, and return the SHA-256 of the file by its name in the folder."""
-    name = f"{MODELS}/seed-{seed}.safetensors"
-    write_tensors(folder / name, weights, {"schema": MODEL_SCHEMA, "seed": seed, **metadata})
-    return {name: sha256_file(folder / name)}
+def write_model(folder: Path, name: str, weights: Arrays, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Write the weights of a model, and return the SHA-256 of the file by its name in the folder of the run."""
+    path = f"{MODELS}/{name}.safetensors"
+    write_tensors(folder / path, weights, {"schema": MODEL_SCHEMA, **metadata})
+    return {path: sha256_file(folder / path)}
 
 
-def run_record(
-    run: BaselineRun, loaded: LoadedBaseline, test: Candidates, trials: Sequence[Trial], files: Mapping[int, SeedFiles]
-) -> dict[str, Any]:
+def score_where_known(
+    test: Candidates, submission: Path | pa.Table, intervals: bool
+) -> tuple[ScoreReport | None, str]:
+    """Return the report on a submission; or None and why there is none, where the references are withheld."""
+    try:
+        return score(test, submission, intervals=intervals), ""
+    except WithheldReference as error:
+        return None, str(error)
+
+
+def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> dict[str, Any]:
     """Return the record of a run, ready for JSON; `files` are what was written of every seed."""
-    track, corpus = test.track, test.corpus
+    track, test, loaded = run.track, plan.test, plan.loaded
     tested = [seed.test for seed in run.seeds if seed.test is not None]
+    one = run.parts[0] if len(run.parts) == 1 else None
     return {
         "schema": SCHEMA,
         "track": {"key": track.key, "fingerprint": track.fingerprint, "content": track.content},
-        "corpus": {
-            "name": corpus.name,
-            "version": corpus.version,
-            **({} if test.hidden else {"digest": corpus.digest}),  # which depends on the references
-            "synthetic": corpus.synthetic,
-        },
+        "corpus": _corpus(test),
+        "training": _training(run, plan),
         "baseline": {
             "name": loaded.name,
             "title": loaded.declaration.title,
             "paper": loaded.declaration.paper,
             "files": loaded.digests,
+            **({} if run.preset is None else {"preset": run.preset}),
         },
-        "features": {name: corpus.declaration.content.features[name] for name in run.features},
+        "features": {name: test.corpus.declaration.content.features[name] for name in run.features},
         "widths": dict(run.widths),
         "options": dict(run.options),
         "n_folds": run.cross_validation["n_folds"],
         "cross_validation": dict(run.cross_validation),
-        "n_train": run.n_train,
+        "n_train": len(plan.labelled),
         **({"label_corruption": dict(run.label_corruption)} if run.label_corruption else {}),
         "n_test": len(test),
-        "selection": [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in trials],
+        "selection": [] if one is None else _trials(one),
+        **({} if one is not None else {"parts": [_part(part) for part in run.parts]}),
         "ranking": list(track.ranked_by),
-        "runs": [
-            {
-                "seed": seed.seed,
-                "device": seed.fit.device,
-                "cross_validated": dict(seed.cross_validated),
-                "test": None if seed.test is None else dict(seed.test),
-                "best_epochs": None if seed.fit.curve is None else list(seed.fit.curve.best_epoch),
-                "submission": files[seed.seed].submission,
-                **({"models": dict(files[seed.seed].models)} if files[seed.seed].models else {}),
-            }
-            for seed in run.seeds
-        ],
+        "runs": [_seed(seed, files[seed.seed]) for seed in run.seeds],
         "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
         "test": mean_and_deviation(tested) if tested else None,
+        **({"warnings": list(run.warnings)} if run.warnings else {}),
         "versions": _versions(),
         "wall_time_s": run.wall_time_s,
+    }
+
+
+def _corpus(candidates: Candidates) -> dict[str, Any]:
+    corpus = candidates.corpus
+    return {
+        "name": corpus.name,
+        "version": corpus.version,
+        **({} if candidates.hidden else {"digest": corpus.digest}),  # which depends on the references
+        "synthetic": corpus.synthetic,
+    }
+
+
+def _training(run: BaselineRun, plan: Plan) -> dict[str, Any]:
+    """Return how the baseline learned: `[training]` with its digest, keys that were replaced, another corpus."""
+    training, other = run.track.training, plan.train.corpus
+    return {
+        "digest": training.digest,
+        **training.model_dump(mode="json", exclude_defaults=True),
+        **({"replaced": sorted(run.learning)} if run.learning else {}),
+        **({"corpus": _corpus(plan.train)} if other.folder != plan.test.corpus.folder else {}),
+    }
+
+
+def _part(part: Learned) -> dict[str, Any]:
+    return {
+        "left_out": part.left_out,
+        "n_train": part.n_train,
+        "n_test": part.n_test,
+        "options": dict(part.options),
+        "cross_validation": dict(part.cross_validation),
+        "selection": _trials(part),
+    }
+
+
+def _trials(part: Learned) -> list[dict[str, Any]]:
+    return [{"options": dict(trial.options), "value": _finite(trial.value)} for trial in part.trials]
+
+
+def _seed(seed: SeedRun, files: SeedFiles) -> dict[str, Any]:
+    def of_part(part: PartRun) -> dict[str, Any]:
+        curve = part.fit.curve
+        return {
+            "device": part.fit.device,
+            "cross_validated": dict(part.cross_validated),
+            "best_epochs": None if curve is None else list(curve.best_epoch),
+        }
+
+    parts = [of_part(part) for part in seed.parts]
+    return {
+        "seed": seed.seed,
+        **(parts[0] if len(parts) == 1 else {"parts": parts}),
+        "cross_validated": dict(seed.cross_validated),
+        "test": None if seed.test is None else dict(seed.test),
+        "submission": files.submission,
+        **({"models": dict(files.models)} if files.models else {}),
     }
 
 

@@ -1,75 +1,84 @@
-"""Trains a baseline on a track and scores it; averages several runs. `baselines/README.md` lists the files of a run."""
+"""Trains a baseline on a track and scores it. `baselines/README.md` lists the files of a run."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
 from merbench.charts import require_matplotlib, training_curve
-from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.devices import require_device
 from merbench.engine import ShowProgress, suitable_threads
-from merbench.errors import UsageError, WithheldReference, json_text, listed, plural
-from merbench.files.paths import require_apart
-from merbench.files.reading import sha256_file
+from merbench.errors import UsageError, json_text
 from merbench.files.tensors import Arrays
 from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
-from merbench.scoring import score
-from merbench.submission import read_submission
-from merbench.targets import names_of_other_types
 from merbench.track import Track, load_track
-from merbench.training.data import feature_set, training_candidates, training_set
-from merbench.training.declaration import LoadedBaseline, Options, list_baselines, load_baseline
+from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.output import (
-    PROBABILITIES,
     RECORD,
     SUBMISSION,
     SeedFiles,
     require_free,
     run_record,
+    score_where_known,
     submission_table,
     write_model,
     write_predictions,
 )
-from merbench.training.protocol import (
-    CrossFit,
-    FoldEnsemble,
-    Predictions,
-    Setup,
-    Storable,
-    silent,
-)
+from merbench.training.plan import Part, Plan, make_plan, with_learning
+from merbench.training.protocol import CrossFit, FoldEnsemble, Predictions, Setup, Storable, silent
 from merbench.training.samples import FeatureSet, TrainingSet
-from merbench.training.selection import fit, select_options, validated_scores
+from merbench.training.selection import Trial, fit, select_options, validated_scores
 
-TEST = "test"
 
-ENSEMBLE_SCHEMA = "merbench.ensemble/1"
+@dataclass(frozen=True, eq=False)
+class PartRun:
+    """What a model learned and answered: one of a seed's, or the only one."""
+
+    # values by metric key on the samples that options and epochs are selected on, each predicted without it
+    cross_validated: Mapping[str, float]
+    predictions: Predictions = field(repr=False)  # its answers for the samples of the part
+    fit: CrossFit = field(repr=False)  # the result of cross-validation
+    weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
 
 
 @dataclass(frozen=True, eq=False)
 class SeedRun:
-    """One training of a baseline."""
+    """One training of a baseline: one model, or one for each value that is left out."""
 
     seed: int
-    # values by metric key on the training samples, each predicted by a model that did not see it
-    cross_validated: Mapping[str, float]
+    cross_validated: Mapping[str, float]  # values by metric key, the mean over the parts
     # values by metric key on the test split, rounded if it is hidden; None if its references are withheld
     test: Mapping[str, float] | None
     predictions: Predictions = field(repr=False)  # its answers for the test split
-    fit: CrossFit = field(repr=False)  # the result of cross-validation
-    weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
+    parts: tuple[PartRun, ...] = field(repr=False)  # in the order of the plan
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What the models of a part learn from, with all seeds.
+
+    Attributes:
+        left_out: the value whose samples are answered; None if all samples are answered by one model.
+        n_train: number of samples that are learned from.
+        n_test: number of samples that are answered.
+        options: the options, selected ones among them.
+        trials: what selection tried.
+        cross_validation: how the samples are divided; see `TrainingSet.described_folds`.
+    """
+
+    left_out: str | None
+    n_train: int
+    n_test: int
+    options: Options
+    trials: tuple[Trial, ...]
+    cross_validation: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +87,18 @@ class BaselineRun:
 
     Attributes:
         folder: what was written.
-        track: the track.
+        track: the track, with `[training]` as it was in this run.
         baseline: name of the baseline.
         features: the features it learned from.
-        options: the options it was trained with, selected ones among them.
         seeds: one training per seed, in the order given.
+        parts: what is learned from, once for all samples or once for each value that is left out.
         report: the score of the submission (the first seed's); None if the references are withheld.
         withheld: why there is no score.
         synthetic: whether the corpus is the synthetic sample.
         label_corruption: how the labels it learned from were corrupted; empty if they were not.
-        cross_validation: number of folds, how many were asked for, and the column whose values they keep together.
-        n_train: number of samples it learned from.
+        learning: keys of `[training]` that were replaced in this run.
+        preset: the preset of the baseline it was run with; None without.
+        warnings: what a reader of the scores must know.
         widths: numbers per row of every feature.
         wall_time_s: how long training and selection took.
     """
@@ -97,25 +107,56 @@ class BaselineRun:
     track: Track
     baseline: str
     features: tuple[str, ...]
-    options: Options
     seeds: tuple[SeedRun, ...]
+    parts: tuple[Learned, ...]
     report: ScoreReport | None
     withheld: str = ""
     synthetic: bool = False
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
-    cross_validation: Mapping[str, Any] = field(default_factory=dict)
-    n_train: int = 0
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    preset: str | None = None
+    warnings: tuple[str, ...] = ()
     widths: Mapping[str, int] = field(default_factory=dict)
     wall_time_s: float = 0.0
+
+    @property
+    def options(self) -> Options:
+        """The options it was trained with; of several parts, those of the first one."""
+        return self.parts[0].options
+
+    @property
+    def cross_validation(self) -> Mapping[str, Any]:
+        """How the samples are divided for selection; of several parts, those of the first one."""
+        return self.parts[0].cross_validation
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """A plan and how it is carried out."""
+
+    plan: Plan
+    options: Options  # before selection
+    choices: Mapping[str, Sequence[Any]]  # what is selected
+    seeds: Sequence[int]
+    n_folds: int  # how many are wanted
+    device: str
+    progress: ShowProgress | None
+
+    def setup(self, seed: int, what: str, part: Part, n_folds: int) -> Setup:
+        """Return the setup of one training; progress is shown under what it is, and the part's value."""
+        of_part = "" if part.left_out is None else f", {self.plan.track.training.leave_out} {part.left_out}"
+        show = silent if self.progress is None else partial(self.progress, f"{what}{of_part}")
+        return Setup(seed, n_folds, self.device, show)
 
 
 def run_baseline(  # noqa: PLR0913
     track: str | Path | Track,
     baseline: str | Path = "attention",
     *,
+    preset: str | None = None,
+    learning: Mapping[str, Any] | None = None,
     device: str = "auto",
     seeds: Sequence[int] | None = None,
-    folds: int | None = None,
     features: Sequence[str] | None = None,
     options: Options | None = None,
     output: str | Path | None = None,
@@ -123,16 +164,18 @@ def run_baseline(  # noqa: PLR0913
     replace: bool = False,
     progress: ShowProgress | None = None,
 ) -> BaselineRun:
-    """Train a baseline on a track's training split, write its submission for the test split, and score it.
+    """Train a baseline as a track declares it, write its submission for the test split, and score it.
 
-    Options and epochs are selected by cross-validation on the training split.
+    Options and epochs are selected on training samples. Where the track leaves out the values of a column in turn, one
+    model is trained for each of them, and the submission has the answers of all.
 
     Args:
         track: a name, a folder, or a loaded track.
         baseline: a name, or a folder.
+        preset: a preset of the baseline, such as `paper`.
+        learning: keys of the track's `[training]` that differ in this run, such as `{"folds": 3}`.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
-        seeds: seeds to train with; None takes what the baseline declares.
-        folds: number of folds of cross-validation; None takes what the baseline declares.
+        seeds: seeds to train with; None takes what the preset or the baseline declares.
         features: features to learn from; None takes what the baseline declares for the track, else all.
         options: options that differ from those declared; they are not selected by cross-validation.
         output: folder to write; None is `runs/<track>/<baseline>`.
@@ -141,101 +184,58 @@ def run_baseline(  # noqa: PLR0913
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Raises:
-        UnknownName: no such track, baseline, corpus or feature.
-        DeclarationError: an option is unknown or of another type.
+        UnknownName: no such track, baseline, preset, corpus or feature.
+        DeclarationError: an option, or a key of `[training]`, is unknown or of another type.
         MissingExtra: the baseline needs a package that is not installed.
-        WithheldReference: the references of the training split are withheld.
-        UsageError: the output folder is not empty, or the device is not available.
+        WithheldReference: the references of the training samples are withheld.
+        UsageError: there is nothing to learn from, the output folder is not empty, or the device is not available.
     """
     started = time.perf_counter()
-    declared = track if isinstance(track, Track) else load_track(track)
+    declared = with_learning(track if isinstance(track, Track) else load_track(track), learning or {})
     loaded = load_baseline(baseline)
+    chosen = loaded.preset(preset)
     require_device(device)
-    require_answers(loaded, declared)
-    given = loaded.options(declared.id, options or {})
+    fixed = {**chosen.options, **(options or {})}
+    given = loaded.options(declared.id, fixed)
     folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
     require_free(folder, replace=replace)
-
-    test, train_candidates = open_candidates(declared, TEST), training_candidates(declared)
-    names, columns = wanted_features(loaded, test, features), loaded.declaration.columns
-    if loaded.declaration.uses_features and not names:
-        raise no_features(loaded, test)
-    reads, unlabelled = loaded.declaration.reads, loaded.declaration.uses_unlabelled
-    train = training_set(train_candidates, names, columns, **reads, unlabelled=unlabelled)
-    test_features = feature_set(test, names, columns, **reads)
-    cross_validation = train.described_folds(loaded.declaration.folds if folds is None else folds)
-
-    def setup(seed: int, text: str) -> Setup:
-        show = silent if progress is None else partial(progress, text)
-        return Setup(seed, cross_validation["n_folds"], device, show)
-
-    all_seeds = _distinct(loaded.declaration.seeds if seeds is None else seeds)
-    if isinstance(loaded.build(given, setup(all_seeds[0], "")), FoldEnsemble):
-        require_matplotlib()
-    choices = loaded.choices(declared.id, options or {})
-    with suitable_threads(train.samples.n_values):
-        chosen, trials = select_options(loaded, given, choices, train, setup(all_seeds[0], "selection"))
-        runs = [_seed_run(loaded, chosen, train, test_features, setup(seed, f"seed {seed}")) for seed in all_seeds]
+    plan = make_plan(declared, loaded, features)
+    training = _Training(
+        plan,
+        given,
+        loaded.choices(declared.id, fixed),
+        _distinct((chosen.seeds or loaded.declaration.seeds) if seeds is None else seeds),
+        (learning or {}).get("folds") or chosen.folds or declared.training.folds or loaded.declaration.folds,
+        device,
+        progress,
+    )
+    train, parts, seed_runs = _trained(training)
     wall_time_s = round(time.perf_counter() - started, 3)
 
     with atomic_folder(folder, replace=True) as temporary:
-        about = {"track": declared.key, "baseline": loaded.name, "files": loaded.digests, "options": chosen}
-        files = _write_runs(temporary, test, runs, about)
-        report, withheld = _scored(test, temporary / SUBMISSION, intervals)
-        tests = [report, *(_scored(test, submission_table(test, run.predictions), False)[0] for run in runs[1:])]
+        files = _write_runs(temporary, plan, parts, seed_runs)
+        report, withheld = score_where_known(plan.test, temporary / SUBMISSION, intervals)
+        others = (submission_table(plan.test, run.predictions) for run in seed_runs[1:])
+        reports = [report, *(score_where_known(plan.test, table, False)[0] for table in others)]
         run = BaselineRun(
             folder=folder,
             track=declared,
             baseline=loaded.name,
-            features=tuple(names),
-            options=chosen,
-            seeds=tuple(replaced(run, test=_values(part)) for run, part in zip(runs, tests, strict=True)),
+            features=plan.features,
+            seeds=tuple(replaced(run, test=_values(own)) for run, own in zip(seed_runs, reports, strict=True)),
+            parts=parts,
             report=None if report is None else replaced(report, source=str(folder / SUBMISSION)),
             withheld=withheld,
-            synthetic=test.corpus.synthetic,
+            synthetic=plan.test.corpus.synthetic,
             label_corruption=train.label_corruption,
-            cross_validation=cross_validation,
-            n_train=len(train),
+            learning=learning or {},
+            preset=preset,
+            warnings=tuple(plan.warnings),
             widths=train.samples.widths,
             wall_time_s=wall_time_s,
         )
-        write_text(temporary / RECORD, json_text(run_record(run, loaded, test, trials, files)))
+        write_text(temporary / RECORD, json_text(run_record(run, plan, files)))
     return run
-
-
-def require_answers(loaded: LoadedBaseline, track: Track) -> None:
-    """Raise `UsageError` when a baseline does not answer every target of a track."""
-    answers = loaded.declaration.answers
-    if others := names_of_other_types(track.targets, answers):
-        baselines = list_baselines()
-        able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
-        raise UsageError(
-            f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
-            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"
-        )
-
-
-def wanted_features(loaded: LoadedBaseline, candidates: Candidates, asked: Sequence[str] | None) -> list[str]:
-    """Return the features to learn from: those asked for, else those declared for the track, else all."""
-    if not loaded.declaration.uses_features:
-        return []
-    settings = loaded.declaration.tracks.get(candidates.track.id)
-    declared = settings.features if settings else None
-    corpus, samples = candidates.corpus, loaded.declaration.samples
-    available = corpus.default_sequences if samples == "sequences" else corpus.default_features
-    return list(dict.fromkeys(asked or declared or available))
-
-
-def no_features(loaded: LoadedBaseline, candidates: Candidates) -> UsageError:
-    """Return the error that there is nothing to learn from."""
-    has_texts = "transcript" in candidates.samples.column_names
-    remedy = "--with tfidf-svd` computes some from the transcripts"
-    if not has_texts:
-        remedy = "--with voice --media DIR` computes some from the clips"
-    return UsageError(
-        f"corpus '{candidates.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-        f"`merbench extract {candidates.corpus.name} {remedy}"
-    )
 
 
 def _distinct(seeds: Sequence[Any]) -> list[int]:
@@ -245,135 +245,76 @@ def _distinct(seeds: Sequence[Any]) -> list[int]:
     return distinct
 
 
-def _seed_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> SeedRun:
+def _trained(training: _Training) -> tuple[TrainingSet, tuple[Learned, ...], list[SeedRun]]:
+    """Return the training set, what every part learned from, and the training with every seed."""
+    plan = training.plan
+    train, test = plan.training_set(), plan.test_set()
+    if isinstance(plan.loaded.build(training.options, Setup(training.seeds[0])), FoldEnsemble):
+        require_matplotlib()
+    of_parts = [(part, train.select(part.learned), test.select(part.answered)) for part in plan.parts]
+    with suitable_threads(train.samples.n_values):
+        parts = tuple(_selected(training, part, own, len(answered)) for part, own, answered in of_parts)
+        runs = []
+        for seed in training.seeds:
+            fits = []
+            for learned, (part, own, answered) in zip(parts, of_parts, strict=True):
+                setup = training.setup(seed, f"seed {seed}", part, learned.cross_validation["n_folds"])
+                fits.append(_part_run(plan.loaded, learned.options, own, answered, setup))
+            runs.append(_seed_run(seed, plan.parts, fits))
+    return train, parts, runs
+
+
+def _selected(training: _Training, part: Part, train: TrainingSet, n_test: int) -> Learned:
+    """Return what a part learns from, with the options that are selected on it with the first seed."""
+    folds = train.described_folds(training.n_folds)
+    setup = training.setup(training.seeds[0], "selection", part, folds["n_folds"])
+    options, trials = select_options(training.plan.loaded, training.options, training.choices, train, setup)
+    return Learned(part.left_out, len(train), n_test, options, tuple(trials), folds)
+
+
+def _part_run(
+    loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup
+) -> PartRun:
     baseline, result = fit(partial(loaded.build, options), train, setup)
-    predictions = baseline.predict(test)
-    cross_validated = validated_scores(train, result.out_of_fold)
     weights = baseline.weights() if isinstance(baseline, Storable) else None
-    return SeedRun(setup.seed, cross_validated, None, predictions, result, weights)
+    return PartRun(validated_scores(train, result.out_of_fold), baseline.predict(test), result, weights)
+
+
+def _seed_run(seed: int, parts: Sequence[Part], fits: Sequence[PartRun]) -> SeedRun:
+    answered = [part.answered for part in parts]
+    predictions = Predictions.gathered(list(zip(answered, (fit.predictions for fit in fits), strict=True)))
+    mean = {key: fmean(fit.cross_validated[key] for fit in fits) for key in fits[0].cross_validated}
+    return SeedRun(seed, mean, None, predictions, tuple(fits))
 
 
 def _write_runs(
-    folder: Path, test: Candidates, runs: Sequence[SeedRun], about: Mapping[str, Any]
+    folder: Path, plan: Plan, parts: Sequence[Learned], runs: Sequence[SeedRun]
 ) -> dict[int, SeedFiles]:
     """Write submissions, probabilities, models and the curve; return what was written of every seed."""
     first = runs[0]
-    digests = {first.seed: write_predictions(folder, test, first.predictions)}
+    digests = {first.seed: write_predictions(folder, plan.test, first.predictions)}
     if len(runs) > 1:
-        digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", test, run.predictions) for run in runs}
-    if (curve := first.fit.curve) is not None:
+        digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", plan.test, run.predictions) for run in runs}
+    if (curve := first.parts[0].fit.curve) is not None:
+        ranking = plan.track.ranked_by[0]
         for name in ("curve.svg", "curve.png"):
-            training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=test.track.ranked_by[0])
-    models = {run.seed: write_model(folder, run.seed, run.weights, about) for run in runs if run.weights is not None}
-    return {seed: SeedFiles(digest, models.get(seed, {})) for seed, digest in digests.items()}
+            training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=ranking)
+    return {run.seed: SeedFiles(digests[run.seed], _write_models(folder, plan, parts, run)) for run in runs}
 
 
-def _scored(test: Candidates, submission: Path | pa.Table, intervals: bool) -> tuple[ScoreReport | None, str]:
-    """Return the report on a submission, or why there is none."""
-    try:
-        return score(test, submission, intervals=intervals), ""
-    except WithheldReference as error:
-        return None, str(error)
+def _write_models(folder: Path, plan: Plan, parts: Sequence[Learned], run: SeedRun) -> dict[str, str]:
+    """Write the models of a seed, one per part; return their digests by the names of the files."""
+    digests: dict[str, str] = {}
+    about = {"track": plan.track.key, "baseline": plan.loaded.name, "files": plan.loaded.digests, "seed": run.seed}
+    for n, (learned, part) in enumerate(zip(parts, run.parts, strict=True)):
+        if part.weights is not None:
+            name = f"seed-{run.seed}" if len(parts) == 1 else f"seed-{run.seed}-{n}"
+            metadata = {**about, "options": dict(learned.options), "left_out": learned.left_out}
+            digests |= write_model(folder, name, part.weights, metadata)
+    return digests
 
 
 def _values(report: ScoreReport | None) -> dict[str, float] | None:
     if report is None:
         return None
     return {item.key: item.value for item in report.public().scores if item.value is not None}
-
-
-@dataclass(frozen=True, eq=False)
-class Ensemble:
-    """Several runs that were averaged: what was written, and its score or why there is none."""
-
-    folder: Path
-    n_runs: int
-    report: ScoreReport | None
-    withheld: str = ""
-
-
-def ensemble(
-    track: str | Path | Track,
-    runs: Sequence[str | Path],
-    *,
-    weights: Sequence[float] | None = None,
-    split: str = TEST,
-    output: str | Path | None = None,
-    intervals: bool = True,
-    replace: bool = False,
-) -> Ensemble:
-    """Average the probabilities and values of several runs of a track into a submission, and score it.
-
-    Args:
-        track: a name, a folder, or a loaded track.
-        runs: folders of runs, or submissions with probabilities.
-        weights: one positive number per run, of any sum; None gives all the same weight.
-        split: split of the track.
-        output: folder to write; None is `runs/<track>/ensemble`.
-        intervals: whether to resample when the submission is scored.
-        replace: whether a run that the folder already contains is replaced.
-
-    Raises:
-        UsageError: there are fewer than two runs; the output folder already has a run, or is or contains one of these;
-            weights do not fit; a run has only labels; the runs of a target cannot be averaged.
-        InvalidSubmission: a run does not fit the track; all problems are listed.
-    """
-    declared = track if isinstance(track, Track) else load_track(track)
-    averageable = {target.type for target in declared.targets.values() if target.in_ensembles}
-    if others := names_of_other_types(declared.targets, averageable):
-        raise UsageError(
-            f"{declared.id} declares {listed(others)}; an ensemble averages only probabilities and numbers"
-        )
-    folder = Path(output) if output is not None else Path("runs") / declared.id / "ensemble"
-    require_apart(folder, runs, "one of the runs")
-    require_free(folder, replace=replace)
-    shares = _shares(len(runs), weights)
-    candidates = open_candidates(declared, split)
-    paths = [_run_file(Path(run)) for run in runs]
-    parts = [_outputs(path, candidates) for path in paths]
-    mean = {
-        name: np.sum([share * part[name] for share, part in zip(shares, parts, strict=True)], axis=0)
-        for name in parts[0]
-    }
-    with atomic_folder(folder, replace=True) as temporary:
-        digest = write_predictions(temporary, candidates, Predictions(mean))
-        averaged = [
-            {"run": Path(run).name, "weight": share, "digest": sha256_file(path)}
-            for run, share, path in zip(runs, shares, paths, strict=True)
-        ]
-        record = {"track": declared.key, "split": split, "runs": averaged, "submission": digest}
-        write_text(temporary / RECORD, json_text({"schema": ENSEMBLE_SCHEMA, **record}))
-    return Ensemble(folder, len(runs), *_scored(candidates, folder / SUBMISSION, intervals))
-
-
-def _shares(n_runs: int, weights: Sequence[float] | None) -> list[float]:
-    if n_runs < 2:
-        raise UsageError(f"an ensemble needs at least two runs, not {n_runs}")
-    if not weights:
-        return [1 / n_runs] * n_runs
-    if len(weights) != n_runs or not all(math.isfinite(weight) and weight > 0 for weight in weights):
-        raise UsageError(f"{plural(n_runs, 'run')} need as many weights above 0, not {list(weights)}")
-    return [weight / math.fsum(weights) for weight in weights]
-
-
-def _run_file(run: Path) -> Path:
-    if run.is_dir() and not (run / PROBABILITIES).is_file():
-        raise UsageError(f"{run}: no {PROBABILITIES} in this folder; name the file with probabilities itself")
-    return run / PROBABILITIES if run.is_dir() else run
-
-
-def _outputs(path: Path, candidates: Candidates) -> dict[str, NDArray[np.float64]]:
-    """Return the probabilities and values of a run, for all candidates."""
-    submission = read_submission(path, candidates)
-    only_labels = [
-        name
-        for name, target in candidates.track.targets.items()
-        if target.probability_columns() and name not in submission.probabilities
-    ]
-    if only_labels:
-        raise UsageError(
-            f"{path}: {', '.join(only_labels)} has only labels; averaging needs a probability column p_<label> for each"
-        )
-    if submission.n_rows - submission.n_extra < len(candidates):
-        raise UsageError(f"{path}: answers for some candidates are missing; averaging needs all {len(candidates):,}")
-    return {name: np.asarray(submission.probabilities.get(name, values)) for name, values in submission.values.items()}

@@ -1,0 +1,251 @@
+"""What a baseline learns from and what it answers on a track, and why it cannot, where it cannot.
+
+Conventions:
+    Rows of samples to learn from are those of `Plan.labelled`, the samples that have references; rows of samples to
+    answer are those of `Plan.test`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.declarations import declaration_problems
+from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
+from merbench.targets import names_of_other_types
+from merbench.track import Track, Training, training_problems
+from merbench.training.data import CLUSTERS, POSITION, feature_set, training_candidates, training_set
+from merbench.training.declaration import LoadedBaseline, list_baselines
+from merbench.training.samples import FeatureSet, Rows, TrainingSet
+
+TEST = "test"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """Samples that are answered by one model, and those that it learns from."""
+
+    left_out: str | None  # the value whose samples are answered; None if all samples are answered by one model
+    learned: Rows = field(repr=False)
+    answered: Rows = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a baseline is run on a track.
+
+    Attributes:
+        track: the track, with `[training]` as it is in this run.
+        loaded: the baseline.
+        train: the candidates to learn from, those of the development set among them.
+        labelled: those with references, without features.
+        test: the candidates to answer.
+        features: the features to learn from.
+        parts: what is answered by which model.
+    """
+
+    track: Track
+    loaded: LoadedBaseline
+    train: Candidates
+    labelled: TrainingSet = field(repr=False)
+    test: Candidates
+    features: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    def training_set(self) -> TrainingSet:
+        """Return all samples to learn from, with their features."""
+        declared = self.loaded.declaration
+        train = training_set(
+            self.train, self.features, declared.columns, **declared.reads, unlabelled=declared.uses_unlabelled
+        )
+        return replace(train, track=self.track)
+
+    def test_set(self) -> FeatureSet:
+        """Return the samples to answer, with their features."""
+        declared = self.loaded.declaration
+        return feature_set(self.test, self.features, declared.columns, **declared.reads)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the scores must know: groups on both sides."""
+        return [] if self.train.corpus.folder != self.test.corpus.folder else _straddling(self)
+
+
+def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | None = None) -> Plan:
+    """Return how a baseline is run on a track, after everything but the values of features has been checked.
+
+    Raises:
+        UnknownName: the corpus, or the one that is learned from, is not in the data home; no such feature.
+        UsageError: the baseline does not answer the track's targets; there is nothing to learn from, or no features.
+        WithheldReference: the references that would be learned from are withheld.
+    """
+    require_answers(loaded, track)
+    test, train = open_candidates(track, TEST), training_candidates(track)
+    names = wanted_features(loaded, test, features, train)
+    if loaded.declaration.uses_features and not names:
+        raise no_features(loaded, test, train)
+    for name in names:
+        for corpus in (train.corpus, test.corpus):
+            if name not in corpus.features:
+                raise UnknownName(f"feature of corpus {corpus.name}", name, corpus.features)
+    labelled = training_set(train, ())
+    made = parts(labelled, train, test, track.training.leave_out)
+    plan = Plan(track, loaded, train, labelled, test, tuple(names), made)
+    _require_samples(plan)
+    return plan
+
+
+def why_not(track: Track, loaded: LoadedBaseline) -> str:
+    """Return in one line why a baseline cannot be run on a track; empty if it can."""
+    try:
+        make_plan(track, loaded)
+    except MerbenchError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def with_learning(track: Track, learning: Mapping[str, Any]) -> Track:
+    """Return a track with some keys of its `[training]` replaced; raise `DeclarationError` with all problems."""
+    if not learning:
+        return track
+    content = {**track.training.model_dump(exclude_defaults=True), **learning}
+    try:
+        training = Training.model_validate(content)
+    except ValidationError as error:
+        problems = declaration_problems(error, lambda _: list(Training.model_fields))
+        raise DeclarationError(f"{track.id}: [training]", problems) from error
+    if problems := training_problems(content, track):
+        raise DeclarationError(f"{track.id}: [training]", problems)
+    return track.model_copy(update={"training": training})
+
+
+def parts(labelled: TrainingSet, train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Part, ...]:
+    """Return what is answered by which model: all samples by one, or those of each group by a model of the others.
+
+    Raises:
+        UsageError: there is no such column, a sample has no value in it, or without a group nothing is left.
+    """
+    learned, answered = (np.arange(len(samples), dtype=np.int64) for samples in (labelled, test))
+    if leave_out is None:
+        return (Part(None, learned, answered),)
+    groups = _groups(test, leave_out)
+    if len(set(groups)) < 2:
+        raise UsageError(f"column '{leave_out}' has only one value in split '{test.split}'; leaving it out leaves nothing")
+    rows = pc.index_in(labelled.samples.ids, value_set=train.ids)
+    own, of_test = np.array(_groups(train, leave_out))[np.asarray(rows)], np.array(groups)
+    every = []
+    for group in sorted(set(groups), key=_numbers_first):
+        others = learned[own != group]
+        if not len(others):
+            raise UsageError(f"without '{group}' of '{leave_out}' no sample with references is left to learn from")
+        every.append(Part(group, others, answered[of_test == group]))
+    return tuple(every)
+
+
+def _numbers_first(text: str) -> tuple[bool, int, str]:
+    return (not text.isdecimal(), int(text) if text.isdecimal() else 0, text)
+
+
+def _groups(candidates: Candidates, column: str) -> list[str]:
+    values = candidate_column(candidates, column, "whose values are left out in turn").to_pylist()
+    without = [name for name, value in zip(candidates.ids.to_pylist(), values, strict=True) if value is None]
+    if without:
+        raise UsageError(
+            f"corpus '{candidates.corpus.name}': column '{column}' has no values for {len(without):,} of "
+            f"{len(candidates):,} samples of split '{candidates.split}': {listed(without)}"
+        )
+    return [str(value) for value in values]
+
+
+def _require_samples(plan: Plan) -> None:
+    """Raise `UsageError` where a corpus or the track lacks what the baseline reads of samples, besides features."""
+    declared, track = plan.loaded.declaration, plan.track
+    wanted = [*declared.columns, *((CLUSTERS[1], POSITION) if declared.samples == "dialogues" else ())]
+    for candidates in (plan.train, plan.test):
+        for column in wanted:
+            candidate_column(candidates, column, f"that baseline '{plan.loaded.name}' reads")
+    if declared.uses_unlabelled and not track.training.unlabelled:
+        raise UsageError(
+            f"baseline '{plan.loaded.name}' learns from unlabelled samples, and {track.id} declares none; "
+            f'[training] names splits of the track that have them: unlabelled = ["{TEST}"]'
+        )
+
+
+def require_answers(loaded: LoadedBaseline, track: Track) -> None:
+    """Raise `UsageError` when a baseline does not answer every target of a track."""
+    answers = loaded.declaration.answers
+    if others := names_of_other_types(track.targets, answers):
+        baselines = list_baselines()
+        able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
+        raise UsageError(
+            f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
+            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"
+        )
+
+
+def wanted_features(
+    loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None, train: Candidates | None = None
+) -> list[str]:
+    """Return the features to learn from: those asked for, else those declared for the track, else all.
+
+    Where another corpus is learned from, all are those that both have.
+    """
+    if not loaded.declaration.uses_features:
+        return []
+    settings = loaded.declaration.tracks.get(test.track.id)
+    declared = settings.features if settings else None
+    corpora = [test.corpus, test.corpus if train is None else train.corpus]
+    sequences = loaded.declaration.samples == "sequences"
+    available = [corpus.default_sequences if sequences else corpus.default_features for corpus in corpora]
+    both = [name for name in available[0] if name in available[1]]
+    return list(dict.fromkeys(asked or declared or both))
+
+
+def no_features(loaded: LoadedBaseline, test: Candidates, train: Candidates | None = None) -> UsageError:
+    """Return the error that there is nothing to learn from."""
+    corpora = list(dict.fromkeys([test.corpus.name, (train or test).corpus.name]))
+    if len(corpora) > 1 and all(candidates.corpus.features for candidates in (test, train or test)):
+        return UsageError(
+            f"corpora {' and '.join(map(repr, corpora))} have no feature of the same name, and baseline "
+            f"'{loaded.name}' learns from them; `merbench extract` computes the same for both"
+        )
+    lacking = next(each for each in (test, train or test) if not each.corpus.features)
+    has_texts = "transcript" in lacking.samples.column_names
+    remedy = "--with tfidf-svd` computes some from the transcripts"
+    if not has_texts:
+        remedy = "--with voice --media DIR` computes some from the clips"
+    return UsageError(
+        f"corpus '{lacking.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
+        f"`merbench extract {lacking.corpus.name} {remedy}"
+    )
+
+
+def _straddling(plan: Plan) -> list[str]:
+    """Return a warning for every column of groups with values in what is learned from and in what is answered."""
+    train, test = plan.train.samples, plan.test.samples
+    rows = np.asarray(pc.index_in(plan.labelled.samples.ids, value_set=plan.train.ids), dtype=np.int64)
+    warnings = []
+    for column in CLUSTERS:
+        if column not in train.column_names or column not in test.column_names:
+            continue
+        n_answered, values = 0, set[Any]()
+        for part in plan.parts:
+            learned = train[column].take(pa.array(rows[part.learned])).combine_chunks().drop_null().unique()
+            answered = test[column].take(pa.array(part.answered)).combine_chunks()
+            known = answered.filter(pc.is_in(answered, value_set=learned))
+            n_answered += len(known)
+            values.update(known.unique().to_pylist())
+        if values:
+            names = [str(value) for value in sorted(values)]
+            warnings.append(
+                f"{len(values):,} values of '{column}' are in what is learned from and in what is answered "
+                f"({n_answered:,} of {len(plan.test):,} candidates): {listed(names)}; scores on them are too good"
+            )
+    return warnings
