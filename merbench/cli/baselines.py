@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,14 @@ def run_baseline(
     seed: list[int] | None = option(
         TRAINING, "--seed N", "Training seed; repeatable. [default: from baseline.toml]", min=0, max=options.MOST_SEED
     ),
+    preset: str | None = option(TRAINING, "--preset NAME", "Seeds, folds and options of baseline.toml, such as paper."),
     folds: options.Folds = None,
+    select: str | None = option(
+        TRAINING,
+        "--select ON",
+        "Select options and epochs on folds, dev, or leave-one-group-out. [default: from the track]",
+    ),
+    leave_out: options.LeaveOut = None,
     device: options.Device = "auto",
     intervals: options.Intervals = True,
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]"),
@@ -62,13 +70,15 @@ def run_baseline(
     """Train a baseline, write its submission, and score it."""
     from merbench.training import run_baseline as train
 
+    learning = {"folds": folds, "selection": select, "leave_out": leave_out}
     with progress_bar() as progress:
         run = train(
             track,
             baseline,
             device=device,
             seeds=seed,
-            folds=folds,
+            preset=preset,
+            learning={key: value for key, value in learning.items() if value is not None},
             features=feature,
             options=options.baseline_options(settings),
             output=output,
@@ -76,6 +86,8 @@ def run_baseline(
             replace=force,
             progress=progress,
         )
+    for warning in run.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(_summary(run))
     print_line(f"wrote {run.folder}")
     print()
@@ -126,20 +138,41 @@ def _summary(run: BaselineRun) -> str:
         for key, value in cross_validated.items()
     ]
     over = f", {len(run.seeds)} seeds: mean ± deviation" if len(run.seeds) > 1 else ""
-    table = ReportTable("", ("", "cross-validated", "test"), sorted(rows, key=lambda row: row[0] != "overall"))
+    on = "development set" if track.training.selection == "dev" else "cross-validated"
+    table = ReportTable("", ("", on, "test"), sorted(rows, key=lambda row: row[0] != "overall"))
     learned = f" on {', '.join(run.features)}" if run.features else ""
     sample = " · synthetic sample" if run.synthetic else ""
     title = f"{run.baseline}{learned}, {track.key}{over}{sample}"
-    return f"{title}\n{table.to_text()}\ncross-validated: {_folds(run.cross_validation)}"
+    return "\n".join([title, table.to_text(), *_learned(run)])
 
 
-def _folds(validation: Mapping[str, Any]) -> str:
-    """Return the number of folds, what they keep together, and why there are fewer than requested."""
+def _learned(run: BaselineRun) -> list[str]:
+    """Return what was learned from, and what was selected on, each in a line."""
+    lines, parts, training = [_selection(run.cross_validation)], run.parts, run.track.training
+    if len(parts) > 1:
+        sizes = sorted(part.n_train for part in parts)
+        lines = [
+            f"{len(parts)} models, means over them: each value of '{training.leave_out}' is answered by a model of the "
+            f"others, {sizes[0]:,} to {sizes[-1]:,} samples",
+            *lines,
+        ]
+    if training.corpus is not None:
+        lines.insert(0, f"learned from corpus {training.corpus}: {parts[0].n_train:,} samples")
+    return lines
+
+
+def _selection(validation: Mapping[str, Any]) -> str:
+    """Return what options and epochs are selected on: how many folds, what they keep together, why they are few."""
     n_folds, by = validation["n_folds"], validation["by"]
+    if validation["selection"] == "dev":
+        return f"development set: {validation['n_dev']:,} samples"
+    if validation["selection"] == "leave-one-group-out":
+        return f"cross-validated: each of the {n_folds} values of '{by}' is left out in turn"
+    folds = f"cross-validated: {n_folds} folds"
     if by is None:
-        return f"{n_folds} folds of single samples; the corpus has no speakers or dialogues to keep together"
+        return f"{folds} of single samples; the corpus has no speakers or dialogues to keep together"
     fewer = f"; {validation['n_folds_asked']} were asked for" if n_folds < validation["n_folds_asked"] else ""
-    return f"{n_folds} folds, each of the {validation['n_clusters']} values of '{by}' in one fold{fewer}"
+    return f"{folds}, each of the {validation['n_clusters']} values of '{by}' in one fold{fewer}"
 
 
 def _with_deviation(value: dict[str, float | None], decimals: int) -> str:

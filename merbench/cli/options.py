@@ -85,7 +85,20 @@ Feature = Annotated[
 ]
 Folds = Annotated[
     int | None,
-    shared(TRAINING, "--folds N", "Folds of cross-validation, at least 2. [default: from baseline.toml]", min=2),
+    shared(
+        TRAINING,
+        "--folds N",
+        "Folds of cross-validation, at least 2. [default: from the track, else the baseline]",
+        min=2,
+    ),
+]
+LeaveOut = Annotated[
+    str | None,
+    shared(
+        TRAINING,
+        "--leave-out COLUMN",
+        "Samples of each value of this column are predicted by a model of the others. [default: from the track]",
+    ),
 ]
 Device = Annotated[str, shared(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
 FeatureOf = Annotated[

@@ -64,7 +64,8 @@ class Candidates:
     @property
     def hidden(self) -> bool:
         """Whether it is secret which candidates are scored."""
-        return self.track.splits[self.split].hidden
+        declared = self.track.splits.get(self.split)
+        return declared is not None and declared.hidden
 
     @cached_property
     def ids_digest(self) -> str:

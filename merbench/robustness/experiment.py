@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from merbench.banks.bank import Bank
 from merbench.banks.folder import open_bank
-from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
+from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.declaration import MODALITIES
 from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, did_you_mean, listed
@@ -26,7 +26,7 @@ from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
-from merbench.training.plan import no_features, require_answers, wanted_features
+from merbench.training.plan import no_features, parts, require_answers, wanted_features, with_learning
 from merbench.training.samples import Rows
 
 Weights = Literal["shared", "per-condition"]
@@ -51,7 +51,8 @@ class Settings:
             that their name begins with.
         feature_scale: the scale on which features are corrupted: `standardised`, each dimension centred and divided by
             its standard deviation in the training data, or `stored`. Training uses the stored features either way.
-        leave_out: a corpus column; samples of each of its values are predicted by a model of the others.
+        leave_out: a corpus column; samples of each of its values are predicted by a model of the others; None takes
+            what the track declares.
         split: the split that is corrupted and scored.
         relative_to: a second baseline, under the same conditions, as the reference of corruption errors.
         options: options of the baseline; those given are not selected by cross-validation.
@@ -145,6 +146,11 @@ class Experiment:
         return any(curve.corruption.modality == "features" for curve in self.curves)
 
     @property
+    def leave_out(self) -> str | None:
+        """The corpus column whose values are left out in turn; None where a training split is used."""
+        return self.test.track.training.leave_out
+
+    @property
     def standardises(self) -> bool:
         """Whether features are standardised before they are corrupted."""
         return self.settings.feature_scale == "standardised" and self.of_features
@@ -177,9 +183,11 @@ def prepared(
         DeclarationError: an option is not allowed.
         WithheldReference: the references of a split are withheld.
     """
-    test = open_candidates(track, settings.split)
-    train = test if settings.leave_out is not None else training_candidates(track)
-    folds = _folds(train, test, settings.leave_out)
+    track = _as_learned(track, settings)
+    test, train = open_candidates(track, settings.split), training_candidates(track)
+    if track.training.leave_out is not None and train.ids.equals(test.ids):
+        train = test
+    folds = _folds(train, test, track.training.leave_out)
     for name in settings.modalities:
         _require_feature(test, name)
     computed = frozenset(curve.corruption.modality for curve in curves) & set(MODALITIES)
@@ -189,9 +197,7 @@ def prepared(
             system.options(track.id, options),
             system.choices(track.id, options),
             _names(system, test, settings, computed),
-            Setup(
-                settings.seed, system.declaration.folds if settings.folds is None else settings.folds, settings.device
-            ),
+            Setup(settings.seed, settings.folds or track.training.folds or system.declaration.folds, settings.device),
         )
         for system, options in zip(loaded, (settings.options, {}), strict=False)
     )
@@ -217,35 +223,24 @@ def _recipes(settings: Settings, computed: Collection[str]) -> dict[str, Recipe]
     return {name: settings.extractors.get(name) or Recipe(name, source) for name, source in EXTRACTORS.items()}
 
 
+def _as_learned(track: Track, settings: Settings) -> Track:
+    """Return the track with `[training]` with what the settings replace; groups are left out of the scored split."""
+    learning: dict[str, Any] = {} if settings.leave_out is None else {"leave_out": settings.leave_out}
+    left_out = with_learning(track, learning)
+    if left_out.training.leave_out is None or left_out.training.source or left_out.training.corpus:
+        return left_out
+    return with_learning(left_out, {"source": track.splits[settings.split].source})
+
+
 def _folds(train: Candidates, test: Candidates, leave_out: str | None) -> tuple[Fold, ...]:
     """Return what systems learn from and what they predict: the two splits, or each group and the others."""
     labelled = training_set(train, ())
     rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=train.ids), dtype=np.int64)
     _ = test.references  # withheld references are reported before anything is trained
-    if leave_out is None:
-        return (Fold(rows, np.arange(len(test), dtype=np.int64), labelled),)
-    groups = np.array(_groups(test, leave_out))
-    folds = []
-    for group in sorted(set(groups.tolist())):
-        others = np.flatnonzero(groups[rows] != group)
-        if not len(others):
-            raise UsageError(f"without '{group}' of '{leave_out}' no sample with references is left to learn from")
-        folds.append(Fold(rows[others], np.flatnonzero(groups == group), labelled.select(others)))
-    return tuple(folds)
-
-
-def _groups(test: Candidates, column: str) -> list[str]:
-    values = candidate_column(test, column, "whose values are left out in turn").to_pylist()
-    without = [name for name, value in zip(test.ids.to_pylist(), values, strict=True) if value is None]
-    if without:
-        raise UsageError(
-            f"corpus '{test.corpus.name}': column '{column}' has no values for {len(without):,} of {len(test):,} "
-            f"samples of split '{test.split}': {listed(without)}"
-        )
-    groups = [str(value) for value in values]
-    if len(set(groups)) < 2:
-        raise UsageError(f"column '{column}' has only one value in split '{test.split}'; leaving it out leaves nothing")
-    return groups
+    return tuple(
+        Fold(rows[part.learned], part.answered, labelled.select(part.learned))
+        for part in parts(labelled, train, test, leave_out)
+    )
 
 
 def _require_feature(test: Candidates, name: str) -> None:

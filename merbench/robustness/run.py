@@ -23,7 +23,7 @@ from merbench.robustness.grid import Curve, planned
 from merbench.robustness.report import CurveReport, RobustnessReport, shown
 from merbench.robustness.samples import Source
 from merbench.robustness.summary import Outcomes, mean_errors, summaries
-from merbench.track import Track, load_track
+from merbench.track import Track, Training, load_track
 from merbench.training.output import require_free
 
 JSON, MARKDOWN = "robustness.json", "robustness.md"
@@ -113,7 +113,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
         baseline=names[0],
         relative_to=names[1] if len(names) > 1 else "",
         weights=settings.weights,
-        leave_out=settings.leave_out or "",
+        leave_out=experiment.leave_out or "",
         features=experiment.systems[0].names,
         seed=settings.seed,
         signature=signature(experiment, clean.report.signature),
@@ -134,7 +134,7 @@ def scored_report(experiment: Experiment, show: ShowProgress) -> RobustnessRepor
 
 def _counts(experiment: Experiment, counts: Mapping[str, int]) -> dict[str, int]:
     shown_counts = {"candidates": len(experiment.test)} | {name: n for name, n in counts.items() if name == "scored"}
-    if not (experiment.test.hidden and experiment.settings.leave_out):  # what is left out has a reference
+    if not (experiment.test.hidden and experiment.leave_out):  # what is left out has a reference
         shown_counts["trained"] = max(len(fold.learned) for fold in experiment.folds)
     return shown_counts
 
@@ -163,6 +163,7 @@ def _curve_report(experiment: Experiment, curve: Curve, clean: Scored, scored: S
 def signature(experiment: Experiment, scored: str) -> str:
     """Return what must be equal for two reports to be comparable; `scored` is the signature of the clean score."""
     system, source, settings = experiment.systems[0], experiment.source, experiment.settings
+    learned = experiment.train.track.training.model_copy(update={"leave_out": None, "source": None})
     libraries = ",".join(f"{name}={text}" for name, text in _versions(experiment).items() if name != "merbench")
     parts = [
         *(f"curve:{curve.signature}" for curve in experiment.curves),
@@ -175,7 +176,8 @@ def signature(experiment: Experiment, scored: str) -> str:
         *([f"versions:{libraries}"] if libraries else []),
         f"weights:{settings.weights}",
         *([f"feature_scale:{settings.feature_scale}"] if experiment.of_features else []),
-        f"leave_out:{settings.leave_out or 'none'}",
+        f"leave_out:{experiment.leave_out or 'none'}",
+        *([f"training:{learned.digest[:8]}"] if learned != Training() else []),
         f"damage_seed:{source.seed}",  # signatures keep their bytes
         f"training_seed:{settings.seed}",
         *(f"relative_to:{other.loaded.name}" for other in experiment.systems[1:]),

@@ -203,7 +203,9 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     _one_column_per_label = field_validator("votes")(vote_columns)
 
     def of_another_corpus(self, labels: Mapping[str, str], ignored: Sequence[str], scale: float) -> CategoricalTarget:
-        return self.model_copy(update={"aliases": dict(labels), "invalid": tuple(ignored), "votes": ()})
+        return self.model_copy(
+            update={"aliases": dict(labels), "invalid": tuple(ignored), "votes": (), "required": False}
+        )
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
         return (name, *self.votes)

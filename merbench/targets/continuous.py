@@ -127,7 +127,7 @@ class ContinuousTarget(NumberTarget):
     reference_scale: float = Field(default=1.0, gt=0, strict=False)
 
     def of_another_corpus(self, labels: Mapping[str, str], ignored: Sequence[str], scale: float) -> ContinuousTarget:
-        return self.model_copy(update={"invalid": None, "reference_scale": scale})
+        return self.model_copy(update={"invalid": None, "reference_scale": scale, "required": False})
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
         return (name,) if self.reference else ()

@@ -203,7 +203,8 @@ class Training(Declaration):
 
     # the corpus to learn from; None is the track's own
     corpus: str | None = Field(default=None, min_length=1)
-    # the splits of the corpus to learn from; None: those of the track's split `train`, of another corpus `train`
+    # the splits of the corpus to learn from; None: those of the track's split `train`, or `test` where groups are left
+    # out; of another corpus `train`
     source: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(default=None, min_length=1, strict=False)
     # the splits of the corpus that are the development set; None: those of the track's split `dev`
     development: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +25,7 @@ from merbench.track.declaration import (
     MediaSpec,
     MetricSpec,
     Ranking,
+    Selection,
     Split,
     SubmissionRules,
     Track,
@@ -310,7 +311,6 @@ def training_problems(training: Mapping[str, Any], track: Track) -> list[Problem
 
 def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], labels: Sequence[str]) -> Mistakes:
     """Yield the problems of a `[training]` as written, in a track with some splits and labels."""
-    selection = training.get("selection", "folds")
     for key in ("labels", "ignored", "scale"):
         if key in training and "corpus" not in training:
             yield key, "applies only with 'corpus', another corpus to learn from"
@@ -321,27 +321,35 @@ def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], l
     for label in _strings(training.get("ignored")):
         if label in mapped or label in labels:
             yield "ignored", f"'{label}' is a label to learn from"
-    if selection == "dev":
-        for key in ("folds", "group"):
-            if key in training:
-                yield key, "applies only to cross-validation; with selection = 'dev' there is none"
-        if not {"development", "corpus"} & set(training) and "dev" not in splits:
-            yield "selection", "'dev' needs a split 'dev', or 'development', the corpus's splits of the development set"
-    else:
-        if "development" in training:
-            yield "development", "applies only with selection = 'dev'"
-        if selection == "leave-one-group-out" and "folds" in training:
-            yield "folds", "applies only with selection = 'folds'"
     for name in _strings(training.get("unlabelled")):
         if name not in splits:
-            yield "unlabelled", f"'{name}' is not a split of this track ({', '.join(splits)}){did_you_mean(name, splits)}"
+            known = ", ".join(splits)
+            yield "unlabelled", f"'{name}' is not a split of this track ({known}){did_you_mean(name, splits)}"
+    yield from _selection_problems(training, splits)
     for index, spec in _tables(training.get("corruptions")):
         place, name = f"corruptions[{index}]", str(spec.get("name"))
         if name in CORRUPTIONS and CORRUPTIONS[name].modality != "features":
-            yield f"{place}.name", f"{name} corrupts {CORRUPTIONS[name].modality}; training samples features"
+            yield (
+                f"{place}.name",
+                f"{name} corrupts {CORRUPTIONS[name].modality}; in training, only features are corrupted",
+            )
         parameters = {key: value for key, value in spec.items() if key not in ("name", "step", "split")}
         for message in check_parameters(name, parameters):
             yield place, message
+
+
+def _selection_problems(training: Mapping[str, Any], splits: Mapping[str, Any]) -> Mistakes:
+    """Yield the keys of a `[training]` that its selection does not use, or lacks."""
+    selection = training.get("selection", "folds")
+    if selection == "dev" and not {"development", "corpus"} & set(training) and "dev" not in splits:
+        yield "selection", "'dev' needs a split 'dev', or 'development', the corpus's splits of the development set"
+    for key, used in (
+        ("development", ["dev"]),
+        ("folds", ["folds"]),
+        ("group", ["folds", "leave-one-group-out"]),
+    ):
+        if key in training and selection in get_args(Selection) and selection not in used:
+            yield key, f"applies only with selection = {' or '.join(map(repr, used))}"
 
 
 def _strings(value: Any) -> list[str]:

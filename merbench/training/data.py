@@ -19,14 +19,14 @@ from merbench.corpus.candidates import Candidates, candidate_column, candidates_
 from merbench.corpus.declaration import SPLIT
 from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
-from merbench.errors import UsageError, counted, did_you_mean, listed
+from merbench.errors import UsageError, counted, listed
 from merbench.metrics.lists import Values
 from merbench.resampling import cluster_codes
 from merbench.targets import types_with
 from merbench.track import Track
 from merbench.training.samples import Dialogues, FeatureSet, Names, Rows, Sequences, TrainingSet
 
-TRAIN, DEV = "train", "dev"
+TRAIN, DEV, TEST = "train", "dev", "test"
 
 POSITION = "position"
 """The corpus column with the place of every sample in its dialogue."""
@@ -64,10 +64,10 @@ def _learned_splits(track: Track) -> tuple[str, ...]:
         return track.training.source
     if track.training.corpus is not None:
         return (TRAIN,)
+    if track.training.leave_out is not None:
+        return track.splits[TEST].source
     if TRAIN in track.splits:
         return track.splits[TRAIN].source
-    if track.training.leave_out is not None:
-        return track.splits["test"].source
     raise UsageError(f"{track.id} declares no split '{TRAIN}', and no [training]: there is nothing to learn from")
 
 
@@ -205,12 +205,6 @@ def _unlabelled_candidates(candidates: Candidates, labelled: pa.StringArray) -> 
     names = track.training.unlabelled
     if not names:
         return None
-    for name in names:
-        if name not in track.splits:
-            near = did_you_mean(name, track.splits)
-            raise UsageError(
-                f"{track.id}: training.unlabelled: no split '{name}'; it has {listed(list(track.splits))}{near}"
-            )
     sources = [source for name in names for source in track.splits[name].source]
     every = candidates_of(track, names[0], open_corpus(track.corpus, relative_to=track.folder), sources)
     if every.corpus.folder != candidates.corpus.folder:

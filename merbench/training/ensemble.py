@@ -19,6 +19,7 @@ from merbench.report import ScoreReport
 from merbench.submission import read_submission
 from merbench.targets import names_of_other_types
 from merbench.track import Track, load_track
+from merbench.training.data import TEST
 from merbench.training.output import (
     PROBABILITIES,
     RECORD,
@@ -27,7 +28,6 @@ from merbench.training.output import (
     score_where_known,
     write_predictions,
 )
-from merbench.training.plan import TEST
 from merbench.training.protocol import Predictions
 
 ENSEMBLE_SCHEMA = "merbench.ensemble/1"

@@ -111,9 +111,7 @@ def write_model(folder: Path, name: str, weights: Arrays, metadata: Mapping[str,
     return {path: sha256_file(folder / path)}
 
 
-def score_where_known(
-    test: Candidates, submission: Path | pa.Table, intervals: bool
-) -> tuple[ScoreReport | None, str]:
+def score_where_known(test: Candidates, submission: Path | pa.Table, intervals: bool) -> tuple[ScoreReport | None, str]:
     """Return the report on a submission; or None and why there is none, where the references are withheld."""
     try:
         return score(test, submission, intervals=intervals), ""

@@ -16,16 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from merbench.corpus import Corpus
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
 from merbench.targets import names_of_other_types
 from merbench.track import Track, Training, training_problems
-from merbench.training.data import CLUSTERS, POSITION, feature_set, training_candidates, training_set
+from merbench.training.data import CLUSTERS, POSITION, TEST, feature_set, training_candidates, training_set
 from merbench.training.declaration import LoadedBaseline, list_baselines
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
-
-TEST = "test"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,10 +90,7 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
     names = wanted_features(loaded, test, features, train)
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test, train)
-    for name in names:
-        for corpus in (train.corpus, test.corpus):
-            if name not in corpus.features:
-                raise UnknownName(f"feature of corpus {corpus.name}", name, corpus.features)
+    _require_features(train.corpus, test.corpus, names)
     labelled = training_set(train, ())
     made = parts(labelled, train, test, track.training.leave_out)
     plan = Plan(track, loaded, train, labelled, test, tuple(names), made)
@@ -137,7 +133,9 @@ def parts(labelled: TrainingSet, train: Candidates, test: Candidates, leave_out:
         return (Part(None, learned, answered),)
     groups = _groups(test, leave_out)
     if len(set(groups)) < 2:
-        raise UsageError(f"column '{leave_out}' has only one value in split '{test.split}'; leaving it out leaves nothing")
+        raise UsageError(
+            f"column '{leave_out}' has only one value in split '{test.split}'; leaving it out leaves nothing"
+        )
     rows = pc.index_in(labelled.samples.ids, value_set=train.ids)
     own, of_test = np.array(_groups(train, leave_out))[np.asarray(rows)], np.array(groups)
     every = []
@@ -162,6 +160,29 @@ def _groups(candidates: Candidates, column: str) -> list[str]:
             f"{len(candidates):,} samples of split '{candidates.split}': {listed(without)}"
         )
     return [str(value) for value in values]
+
+
+def _require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
+    """Raise `UnknownName` or `UsageError` unless both corpora have the features, made in the same way."""
+    for name in names:
+        for corpus in (train, test):
+            if name not in corpus.features:
+                raise UnknownName(f"feature of corpus {corpus.name}", name, corpus.features)
+        if train.folder == test.folder:
+            continue
+        widths = [corpus.feature_shape(name)[1] for corpus in (train, test)]
+        records = [corpus.declaration.extracted.get(name) for corpus in (train, test)]
+        made = [None if record is None else (record.extractor, record.options, record.weights) for record in records]
+        if widths[0] != widths[1]:
+            raise UsageError(
+                f"feature '{name}' has {widths[0]:,} numbers in corpus '{train.name}' and {widths[1]:,} in corpus "
+                f"'{test.name}'; what is learned from the one does not apply to the other"
+            )
+        if None not in made and made[0] != made[1]:
+            raise UsageError(
+                f"feature '{name}' was extracted otherwise in corpus '{train.name}' than in corpus '{test.name}'; "
+                "`merbench extract` computes the same for both"
+            )
 
 
 def _require_samples(plan: Plan) -> None:
@@ -245,7 +266,7 @@ def _straddling(plan: Plan) -> list[str]:
         if values:
             names = [str(value) for value in sorted(values)]
             warnings.append(
-                f"{len(values):,} values of '{column}' are in what is learned from and in what is answered "
-                f"({n_answered:,} of {len(plan.test):,} candidates): {listed(names)}; scores on them are too good"
+                f"{n_answered:,} of {len(plan.test):,} candidates are of values of '{column}' that are learned from "
+                f"({len(values):,}: {listed(names)}); a system does better on them than on others"
             )
     return warnings

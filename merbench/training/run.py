@@ -272,9 +272,7 @@ def _selected(training: _Training, part: Part, train: TrainingSet, n_test: int) 
     return Learned(part.left_out, len(train), n_test, options, tuple(trials), folds)
 
 
-def _part_run(
-    loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup
-) -> PartRun:
+def _part_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> PartRun:
     baseline, result = fit(partial(loaded.build, options), train, setup)
     weights = baseline.weights() if isinstance(baseline, Storable) else None
     return PartRun(validated_scores(train, result.out_of_fold), baseline.predict(test), result, weights)
@@ -287,9 +285,7 @@ def _seed_run(seed: int, parts: Sequence[Part], fits: Sequence[PartRun]) -> Seed
     return SeedRun(seed, mean, None, predictions, tuple(fits))
 
 
-def _write_runs(
-    folder: Path, plan: Plan, parts: Sequence[Learned], runs: Sequence[SeedRun]
-) -> dict[int, SeedFiles]:
+def _write_runs(folder: Path, plan: Plan, parts: Sequence[Learned], runs: Sequence[SeedRun]) -> dict[int, SeedFiles]:
     """Write submissions, probabilities, models and the curve; return what was written of every seed."""
     first = runs[0]
     digests = {first.seed: write_predictions(folder, plan.test, first.predictions)}

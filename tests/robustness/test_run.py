@@ -78,7 +78,9 @@ def block_means(x: np.ndarray, factor: int) -> np.ndarray:
 def test_the_clean_row_is_what_run_baseline_scores(corrupted_track: CorruptedTrack, tmp_path: Path) -> None:
     track = corrupted_track()
     report = scored(track, {"snr_db": [5]}, intervals=True, options={"scale": "each"}, folds=3)
-    run = run_baseline(track, "logistic", options={"scale": "each"}, folds=3, seeds=[0], output=tmp_path / "run")
+    run = run_baseline(
+        track, "logistic", options={"scale": "each"}, learning={"folds": 3}, seeds=[0], output=tmp_path / "run"
+    )
     assert run.report is not None
     assert report.clean.scores == run.report.scores  # intervals, too
     assert report.signature.startswith(

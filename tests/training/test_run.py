@@ -80,7 +80,7 @@ def test_every_submission_is_scored_once(
         scored.append(submission)
         return score(test, submission, **arguments)
 
-    monkeypatch.setattr("merbench.training.run.score", score_once)
+    monkeypatch.setattr("merbench.training.output.score", score_once)
     run_baseline(small_track(), "majority", seeds=[0, 1], output=tmp_path / "run")
     assert len(scored) == 2
 
@@ -123,7 +123,7 @@ def test_the_package_for_the_curve_is_required_before_training(
         attention(small_track(), tmp_path / "run", progress=lambda *step: steps.append(step))
     assert steps == []
     monkeypatch.undo()
-    run_baseline(small_track("two"), "majority", folds=3, output=tmp_path / "majority", intervals=False)
+    run_baseline(small_track("two"), "majority", learning={"folds": 3}, output=tmp_path / "majority", intervals=False)
     assert json.loads((tmp_path / "majority" / "run.json").read_text())["n_folds"] == 3
 
 
@@ -169,7 +169,7 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
     [
         ({"seeds": [-1]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[-1\]$"),
         ({"seeds": [1.5]}, UsageError, r"^seeds must be integers of at least 0, one or more, not \[1\.5\]$"),
-        ({"folds": 1000}, UsageError, r"^1000 folds of \d+ training samples; needed: at least 2 folds"),
+        ({"learning": {"folds": 1000}}, UsageError, r"^1000 folds of \d+ training samples; needed: at least 2 folds"),
         ({"options": {"depth": 1}}, DeclarationError, "depth: is not an option of baseline 'majority'; allowed: n_words"),
         ({"device": "gpu"}, UsageError, r"^'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>$"),
     ],
@@ -188,7 +188,7 @@ def with_splits(track: Track, **sources: str) -> Track:
 
 def test_the_splits_are_those_of_the_track(small_track: SmallTrack, tmp_path: Path) -> None:
     track, withheld = small_track(), small_track("hidden", withheld=True)
-    with pytest.raises(UsageError, match=r"^small declares no split 'train', which a baseline learns from$"):
+    with pytest.raises(UsageError, match=r"^small declares no split 'train', and no \[training\]: there is"):
         run_baseline(with_splits(track, test="test"), "majority", output=tmp_path / "run")
     swapped = with_splits(track, train="test", test="train")
     assert run_baseline(swapped, "majority", output=tmp_path / "swapped", intervals=False).report is not None

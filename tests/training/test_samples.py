@@ -171,11 +171,6 @@ def test_the_development_set_is_marked_and_keeps_its_labels(talk: Talk) -> None:
             "talk: 0 of 4 samples",
         ),
         (
-            'training.unlabelled = ["tst"]',
-            EMOTION,
-            "talk: training.unlabelled: no split 'tst'; it has train, dev, test; did you mean 'test'",
-        ),
-        (
             'training.unlabelled = ["train"]',
             EMOTION,
             "talk: all 4 samples of the unlabelled splits, train, are learned from with their references; name another",
