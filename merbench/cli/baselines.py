@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
 from merbench.cli.parser import argument, option
-from merbench.cli.printing import print_json, print_line, print_table, progress_bar, terminal_width
+from merbench.cli.printing import print_json, print_line, print_report, print_table, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from merbench.report import ScoreReport
     from merbench.training import BaselineDeclaration, BaselineRun
 
 
@@ -96,7 +95,7 @@ def run_baseline(
         print(f"training labels were corrupted: {parameters}")
     if len(run.seeds) > 1:
         print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(one.seed) for one in run.seeds)}")
-    _print_report(run.report, run.withheld)
+    print_report(run.report, run.withheld)
 
 
 def ensemble(
@@ -116,7 +115,7 @@ def ensemble(
     run = average(track, runs, weights=weight, split=split, output=output, intervals=intervals, replace=force)
     print_line(f"{run.folder}: the mean of {run.n_runs} runs")
     print()
-    _print_report(run.report, run.withheld)
+    print_report(run.report, run.withheld)
 
 
 def _summary(run: BaselineRun) -> str:
@@ -178,7 +177,3 @@ def _selection(validation: Mapping[str, Any]) -> str:
 def _with_deviation(value: dict[str, float | None], decimals: int) -> str:
     mean, deviation = value["mean"], value["deviation"]
     return f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
-
-
-def _print_report(report: ScoreReport | None, withheld: str) -> None:
-    print(report.to_text(terminal_width()) if report is not None else withheld, end="" if report is not None else "\n")

@@ -14,7 +14,7 @@ from merbench.errors import Problem, listed, plural, printable
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
-    from merbench.report import ReportTable
+    from merbench.report import ReportTable, ScoreReport
     from merbench.store import Store
 
 Item = TypeVar("Item")
@@ -35,6 +35,11 @@ def print_line(text: str) -> None:
 def heading(title: str, **values: object) -> list[str]:
     """Return the first lines of a description: the title, and `key: value` for every value that is known."""
     return [printable(line, None) for line in (title, *(f"{key}: {value}" for key, value in values.items() if value))]
+
+
+def print_report(report: ScoreReport | None, withheld: str) -> None:
+    """Print a score, or why there is none."""
+    print(report.to_text(terminal_width()) if report is not None else withheld, end="" if report is not None else "\n")
 
 
 def print_table(table: ReportTable) -> None:

@@ -8,6 +8,7 @@ from merbench.training.data import feature_set, training_set
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines, load_baseline
 from merbench.training.ensemble import ensemble
 from merbench.training.folds import random_folds
+from merbench.training.prediction import Models, Prediction, open_models, predict
 from merbench.training.protocol import (
     Baseline,
     CrossFit,
@@ -34,6 +35,8 @@ __all__ = [
     "FoldEnsemble",
     "LoadedBaseline",
     "Log",
+    "Models",
+    "Prediction",
     "Predictions",
     "Sequences",
     "Setup",
@@ -44,6 +47,8 @@ __all__ = [
     "feature_set",
     "list_baselines",
     "load_baseline",
+    "open_models",
+    "predict",
     "random_folds",
     "ranking_value",
     "run_baseline",

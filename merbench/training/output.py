@@ -137,7 +137,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
             **({} if run.preset is None else {"preset": run.preset}),
         },
         "features": {name: test.corpus.declaration.content.features[name] for name in run.features},
-        "widths": dict(run.widths),
+        "inputs": [{"feature": name, "width": width} for name, width in run.widths.items()],
         "options": dict(run.options),
         "n_folds": run.cross_validation["n_folds"],
         "cross_validation": dict(run.cross_validation),

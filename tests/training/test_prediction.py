@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_corpus import made_corpus
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from merbench.cli import run as command
+from merbench.corpus import Feature
 from merbench.corpus.candidates import open_candidates
-from merbench.errors import UsageError
+from merbench.errors import IntegrityError, MerbenchError, UsageError
 from merbench.files.reading import sha256_file
-from merbench.files.tensors import read_tensors
+from merbench.files.tensors import read_tensors, write_tensors
 from merbench.track import Track, load_track
 from merbench.track.validation import parse_track
-from merbench.training import FeatureSet, Setup, Storable, feature_set, load_baseline, run_baseline, training_set
-from tests.training.conftest import SmallTrack
+from merbench.training import (
+    BaselineRun,
+    FeatureSet,
+    Models,
+    Predictions,
+    Setup,
+    Storable,
+    feature_set,
+    load_baseline,
+    open_models,
+    predict,
+    run_baseline,
+    training_set,
+)
+from merbench.training.records import find_runs, read_run
+from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
 from tests.training.test_plugin_errors import MODEL
 from tests.training.test_sets import open_track
@@ -39,7 +63,7 @@ def test_a_restored_baseline_predicts_as_the_fitted_one(
     assert metadata["options"] == record["options"] and metadata["files"] == record["baseline"]["files"]
     restored = load_baseline(name).build(metadata["options"], Setup())
     assert isinstance(restored, Storable)
-    restored.restore(arrays, track, record["widths"])
+    restored.restore(arrays, track, {each["feature"]: each["width"] for each in record["inputs"]})
     outputs = restored.predict(feature_set(open_candidates(track), run.features)).outputs
     for target, values in run.seeds[0].predictions.outputs.items():
         np.testing.assert_array_equal(outputs[target], values)
@@ -71,17 +95,203 @@ def test_a_track_is_rebuilt_from_what_a_run_records() -> None:
         assert parse_track(json.loads(json.dumps(track.content)), track.folder) == track
 
 
-def test_what_is_no_array_is_refused(small_track: SmallTrack, tmp_path: Path) -> None:
-    methods = """
+STORED = MODEL.replace(
+    "\ndef build",
+    """
     def weights(self):
-        return {"shape": self.shape, "mean": np.zeros(2)}
+        return {"shape": np.array(self.shape)}
     def restore(self, weights, track, widths):
         self.shape = int(weights["shape"])
-"""
-    model = MODEL.replace("\ndef build", f"{methods}\ndef build")
+
+def build""",
+)
+
+
+def test_what_is_no_array_is_refused(small_track: SmallTrack, tmp_path: Path) -> None:
+    model = STORED.replace("np.array(self.shape)", "self.shape")
     own = write(tmp_path / "own", 'title = "Own"\n', model)
     with pytest.raises(
         UsageError, match="weights: shape is a value of type 'int'; allowed: NumPy arrays of numbers, or"
     ):
         run_baseline(small_track(), own, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+OPTIONS = {"scale": "each", "C": 0.1, "alpha": 10.0}
+
+
+@pytest.fixture
+def trained(small_track: SmallTrack, tmp_path: Path) -> BaselineRun:
+    """Return a run of two seeds whose features are not in the order of their names."""
+    track, features = small_track(), ["quiet", "loud"]
+    return run_baseline(
+        track, "logistic", options=OPTIONS, features=features, seeds=[3, 1], output=tmp_path / "run", intervals=False
+    )
+
+
+def test_the_same_samples_get_the_same_answers(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, track = str(trained.folder), str(trained.track.folder)
+    assert command(["predict", folder, track, "--no-intervals"]) == 0
+    printed = capsys.readouterr().out
+    assert "logistic of small@1.0, seed 3: answers for 30 samples of corpus 'small', split 'test'" in printed
+    assert "warning" not in printed
+    for name in ("submission.csv", "probabilities.parquet"):
+        assert (trained.folder / "predictions" / "small" / name).read_bytes() == (trained.folder / name).read_bytes()
+    record = json.loads((trained.folder / "predictions" / "small" / "prediction.json").read_text())
+    assert record["test"] == trained.seeds[0].test
+    # a second time only with --force; another seed; a seed that the run does not have
+    assert command(["predict", folder, track]) == 2
+    assert command(["predict", folder, track, "--force", "--seed", "1", "--no-intervals"]) == 0
+    assert command(["predict", folder, track, "--force", "--seed", "2"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{folder}: no seed 2; it has 3, 1"
+
+
+def test_samples_that_were_learned_from_are_counted(trained: BaselineRun) -> None:
+    prediction = predict(open_models(trained.folder), trained.track.folder, split="train", intervals=False)
+    assert prediction.folder == trained.folder / "predictions" / "small-train"
+    assert prediction.warnings == ("60 of 60 samples are in splits that the run learned from",)
+
+
+def test_the_samples_of_another_corpus_are_answered(trained: BaselineRun, tmp_path: Path) -> None:
+    ids = ["b", "a", "c"]
+    rng = np.random.default_rng(1)
+    vectors = {"loud": rng.normal(size=(3, 6)), "quiet": rng.normal(size=(3, 4)), "further": np.zeros((3, 2))}
+
+    def other(name: str, **changed: Any) -> Path:
+        features = {key: Feature.from_vectors(ids, values) for key, values in {**vectors, **changed}.items()}
+        made_corpus(
+            tmp_path / name,
+            name=name,
+            samples=pa.table({"sample_id": ids, "split": ["x", "y", "y"]}),
+            features=features,
+        )
+        return tmp_path / name
+
+    models = open_models(trained.folder)
+    prediction = predict(models, other("other"))
+    assert prediction.candidates.ids.to_pylist() == ["a", "b", "c"]
+    assert prediction.report is None and prediction.withheld.startswith("not scored: the references of split 'all'")
+    assert prediction.warnings == ()
+    lines = (prediction.folder / "submission.csv").read_text().splitlines()
+    # what scikit-learn answers for the same vectors, standardised as in training
+    train = training_set(open_candidates(trained.track, "train"), ["quiet", "loud"])
+    fused = np.hstack([train.features["quiet"], train.features["loud"]]).astype(float)
+    model = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(fused, train.targets["valence"])
+    expected = model.predict(np.hstack([vectors["quiet"], vectors["loud"]]).astype(np.float32)).clip(-2, 2)
+    answers = {line.split(",")[0]: float(line.split(",")[2]) for line in lines[1:]}
+    np.testing.assert_allclose([answers[name] for name in ids], expected, atol=1e-5)
+
+    of_split = predict(models, other("other-2"), split="y", output=tmp_path / "y")
+    assert of_split.candidates.ids.to_pylist() == ["a", "c"]
+    with pytest.raises(UsageError, match=r"features have another width .* \(1 of 2\): loud \(5, not 6\); extract them"):
+        predict(models, other("narrow", loud=np.zeros((3, 5))))
+    with pytest.raises(UsageError, match="has no sample in split 'z'; it has x, y"):
+        predict(models, other("other-3"), split="z")
+
+
+def test_a_track_with_other_targets_is_refused(trained: BaselineRun, small_track: SmallTrack) -> None:
+    labels = ("glad", "calm", "sad")
+    toml = DECLARATION.replace('["calm", "glad", "sad"]', '["glad", "calm", "sad"]')
+    other = small_track("two", declaration=toml, labels=labels)
+    with pytest.raises(
+        UsageError,
+        match=r"run answers discrete \(categorical of 3 labels: calm, glad, sad\), valence \(continuous\); small declares "
+        r"discrete \(categorical of 3 labels: glad, calm, sad\)",
+    ):
+        predict(open_models(trained.folder), other.folder)
+
+
+class _Constant:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        return Predictions({"valence": np.full(len(test), self.value)})
+
+
+def test_a_sample_is_answered_by_the_model_that_did_not_learn_from_it(trained: BaselineRun) -> None:
+    opened = open_models(trained.folder)
+    baselines: Any = {"1": _Constant(1.0), "2": _Constant(2.0), "10": _Constant(6.0)}
+    models = Models(opened.run, opened.track, opened.loaded, 0, {}, baselines)
+    samples = feature_set(open_candidates(trained.track), ["loud"]).select(np.arange(6))
+    groups = np.array(["2", "10", "", "1", "3", "2"])
+    # (1 + 2 + 6) / 3 for the two samples that all models may answer
+    np.testing.assert_array_equal(models.predict(samples, groups).outputs["valence"], [2, 6, 3, 1, 3, 2])
+    np.testing.assert_array_equal(models.predict(samples).outputs["valence"], [3.0] * 6)
+
+
+def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = trained.folder / "models" / "seed-3.safetensors", str(trained.folder)
+    data, record = path.read_bytes(), json.loads((trained.folder / "run.json").read_text())
+
+    def refused(content: bytes | None, schema: str | None = None) -> str:
+        """Return the message about a file whose digest is recorded as it is."""
+        if content is not None:
+            path.write_bytes(content)
+        if schema is not None:
+            arrays, metadata = read_tensors(data)
+            write_tensors(path, arrays, {**metadata, "schema": schema})
+        record["runs"][0]["models"] = {"models/seed-3.safetensors": sha256_file(path)}
+        (trained.folder / "run.json").write_text(json.dumps(record))
+        assert command(["predict", folder, "mer-multi"]) == 3
+        return capsys.readouterr().err
+
+    path.write_bytes(data[:-1])
+    with pytest.raises(IntegrityError, match=r"seed-3\.safetensors: the file changed: sha256 "):
+        open_models(trained.folder)
+    assert refused(data[:-1]) == f"{path}: not a safetensors file of merbench, or cut off\n"
+    assert "not a safetensors file of merbench" in refused(pickle.dumps({"weight": [1.0]}))
+    assert "its form is 'merbench.model/9'; this version reads 'merbench.model/1'" in refused(None, "merbench.model/9")
+    path.unlink()
+    with pytest.raises(IntegrityError, match="the file is recorded but missing"):
+        open_models(trained.folder)
+
+
+def test_code_that_changed_is_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
+    own = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', STORED)
+    run = run_baseline(small_track(), own, output=tmp_path / "run", intervals=False)
+    with pytest.raises(UsageError, match="no baseline named 'own'"):
+        open_models(run.folder)
+    (own / "model.py").write_text(STORED.replace("zeros(len(test))", "ones(len(test))"))
+    prediction = predict(open_models(run.folder, baseline=own), run.track.folder, intervals=False)
+    assert prediction.warnings == ("baseline 'own' changed since the run: model.py",)
+
+
+def test_a_run_without_models_says_so(small_track: SmallTrack, tmp_path: Path) -> None:
+    own = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', MODEL)
+    run = run_baseline(small_track(), own, output=tmp_path / "run", intervals=False)
+    with pytest.raises(UsageError, match="run: has no models: baseline 'own' stored none"):
+        open_models(run.folder)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_record_is_read_or_refused(trained: BaselineRun, data: st.DataObject) -> None:
+    content = json.loads((trained.folder / "run.json").read_text())
+    values = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2), st.just({}))
+    place, path = content, []
+    while isinstance(place, dict) and place:
+        path.append(data.draw(st.sampled_from(sorted(place))))
+        if data.draw(st.booleans()) or not isinstance(place[path[-1]], dict):
+            break
+        place = place[path[-1]]
+    assert isinstance(place, dict)
+    place[path[-1]] = data.draw(values)
+    folder = trained.folder.parent / "changed"
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(content))
+    try:
+        read_run(folder).track()
+        open_models(folder)
+    except MerbenchError:
+        return
+
+
+def test_runs_are_found_in_folders_below(trained: BaselineRun, tmp_path: Path) -> None:
+    broken, other = tmp_path / "a" / "broken", tmp_path / "a" / "ensemble"
+    for folder, text in ((broken, "[" * 100_000), (other, '{"schema": "merbench.ensemble/1"}')):
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(text)
+    runs, problems = find_runs(tmp_path)
+    assert [run.folder for run in runs] == [trained.folder]
+    assert problems == [f"{broken / 'run.json'}: not the record of a run: not JSON"]

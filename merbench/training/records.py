@@ -1,0 +1,169 @@
+"""Runs as they are read again: what each of them recorded about itself.
+
+Conventions:
+    A record is the `run.json` of a folder, and comes from anywhere: it is bounded, checked, and nothing in it is
+    executed. Keys that are not known here are kept in `StoredRun.content`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from merbench.declarations import declaration_problems
+from merbench.errors import DeclarationError, MalformedFile, UsageError, problem_lines
+from merbench.files.reading import read_bounded
+from merbench.track import Track
+from merbench.track.validation import parse_track
+from merbench.training.output import RECORD
+
+SCHEMAS = "merbench.run/"
+
+MOST_RECORD_BYTES = 50_000_000
+"""The largest record that is read."""
+
+MOST_DEPTH = 6
+"""How many folders below the one named are searched for runs."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
+
+
+class _TrackPart(_Part):
+    key: str
+    fingerprint: str
+    content: dict[str, Any] | None = None  # records of earlier versions have none
+
+
+class _CorpusPart(_Part):
+    name: str
+
+
+class _BaselinePart(_Part):
+    name: str
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+class _InputPart(_Part):
+    feature: str
+    width: int
+
+
+class _SeedPart(_Part):
+    seed: int
+    models: dict[str, str] = Field(default_factory=dict)  # file in the folder of the run -> its SHA-256
+
+
+class _Value(_Part):
+    mean: float | None
+    deviation: float | None = None
+
+
+class RunRecord(_Part):
+    """What a run recorded, as far as merbench reads it again."""
+
+    track: _TrackPart
+    corpus: _CorpusPart
+    baseline: _BaselinePart
+    features: dict[str, str] = Field(default_factory=dict)  # name -> digest
+    inputs: list[_InputPart] = Field(default_factory=list)  # what the models see, in their order
+    options: dict[str, Any] = Field(default_factory=dict)
+    ranking: list[str] = Field(default_factory=list)
+    runs: list[_SeedPart] = Field(min_length=1)
+    cross_validated: dict[str, _Value] = Field(default_factory=dict)
+    test: dict[str, _Value] | None = None
+    wall_time_s: float | None = None
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers per row of every feature, in the order in which the models see them."""
+        return {each.feature: each.width for each in self.inputs}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StoredRun:
+    """A run that was written: its folder, its record, and all that is in it."""
+
+    folder: Path
+    record: RunRecord
+    content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """The record."""
+        return self.folder / RECORD
+
+    def track(self) -> Track:
+        """Return the track that the run was trained for; raise `UsageError` if the record has none that fits."""
+        recorded = self.record.track
+        if recorded.content is None:
+            raise UsageError(
+                f"{self.path}: was written by an earlier version of merbench, without its track; run it again"
+            )
+        try:
+            track = parse_track(recorded.content, self.folder / str(recorded.content.get("id")))
+        except DeclarationError as error:
+            raise UsageError(f"{self.path}: the track cannot be read", *str(error).splitlines()) from error
+        if track.fingerprint != recorded.fingerprint:
+            raise UsageError(f"{self.path}: the track does not have the fingerprint that is recorded")
+        return track
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Return the run in a folder; raise `UsageError` if there is none, or its record cannot be read."""
+    path = folder / RECORD
+    if not path.is_file():
+        raise UsageError(f"{folder}: no {RECORD} in this folder" if folder.is_dir() else f"{folder}: no such folder")
+    return _run(folder, _content(path))
+
+
+def find_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
+    """Return the runs in a folder and below, by path, and a message for every record that cannot be read.
+
+    What is in a run, such as its seeds and predictions, is not searched; ensembles are left out.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; `merbench run-baseline` writes runs into ./runs")
+    runs, problems = list[StoredRun](), list[str]()
+    folders = [(root, 0)]
+    while folders:
+        folder, depth = folders.pop()
+        if (folder / RECORD).is_file():
+            try:
+                content = _content(folder / RECORD)
+                if not _is_ensemble(content):
+                    runs.append(_run(folder, content))
+            except UsageError as error:
+                problems.append(str(error).splitlines()[0])
+        elif depth < MOST_DEPTH:
+            below = (path for path in folder.iterdir() if not path.name.startswith("."))
+            folders += [(path, depth + 1) for path in below if path.is_dir() and not path.is_symlink()]
+    return sorted(runs, key=lambda run: run.folder.parts), sorted(problems)
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(read_bounded(path, MOST_RECORD_BYTES))
+    except (MalformedFile, ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, MalformedFile) else "not JSON"
+        raise UsageError(f"{path}: not the record of a run: {why}") from error
+
+
+def _is_ensemble(content: Any) -> bool:
+    return isinstance(content, dict) and str(content.get("schema")).startswith("merbench.ensemble/")
+
+
+def _run(folder: Path, content: Any) -> StoredRun:
+    path = folder / RECORD
+    if not (isinstance(content, dict) and str(content.get("schema")).startswith(SCHEMAS)):
+        raise UsageError(f"{path}: not the record of a run of a baseline")
+    try:
+        return StoredRun(folder, RunRecord.model_validate(content), content)
+    except ValidationError as error:
+        raise UsageError(*problem_lines(str(path), declaration_problems(error, lambda _: ()))) from error
