@@ -31,7 +31,7 @@ def predict(
     ),
     force: options.Force = False,
 ) -> None:
-    """Predict with the models of a run: another split, another track, another corpus."""
+    """Predict other samples with the models of a run."""
     from merbench.training import open_models
     from merbench.training import predict as predicted
 
