@@ -20,19 +20,18 @@ from merbench.corpus.candidates import Candidates, candidates_of, open_candidate
 from merbench.corpus.declaration import FILE_NAME, SPLIT
 from merbench.devices import require_device
 from merbench.engine import suitable_threads
-from merbench.errors import IntegrityError, MalformedFile, UnknownName, UsageError, WithheldReference, json_text, listed
+from merbench.errors import IntegrityError, MalformedFile, UnknownName, UsageError, json_text, listed
 from merbench.files.paths import expanded, is_path, list_folders, resolve_inside
 from merbench.files.reading import read_verified, sha256_file
 from merbench.files.tensors import Arrays, read_tensors
 from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
-from merbench.scoring import score
 from merbench.targets import Target
 from merbench.track import Track, load_track
 from merbench.track.declaration import Split
 from merbench.training.data import feature_set
 from merbench.training.declaration import LoadedBaseline, load_baseline
-from merbench.training.output import MODEL_SCHEMA, SUBMISSION, require_free, write_predictions
+from merbench.training.output import MODEL_SCHEMA, SUBMISSION, require_free, score_where_known, write_predictions
 from merbench.training.protocol import Baseline, Predictions, Setup, Storable
 from merbench.training.records import StoredRun, read_run
 from merbench.training.samples import FeatureSet, Names
@@ -219,9 +218,9 @@ def predict(
     with atomic_folder(folder, replace=True) as temporary:
         digest = write_predictions(temporary, candidates, answers)
         try:
-            report, withheld = score(candidates, temporary / SUBMISSION, intervals=intervals), ""
-        except UsageError as error:  # the references are withheld, or those of another corpus do not fit
-            if isinstance(opened, Track) and not isinstance(error, WithheldReference):
+            report, withheld = score_where_known(candidates, temporary / SUBMISSION, intervals)
+        except UsageError as error:
+            if isinstance(opened, Track):
                 raise
             report, withheld = None, f"not scored: {error}"
         record = _record(models, candidates, digest, report, warnings)

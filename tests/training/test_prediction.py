@@ -170,7 +170,9 @@ def test_the_samples_of_another_corpus_are_answered(trained: BaselineRun, tmp_pa
     models = open_models(trained.folder)
     prediction = predict(models, other("other"))
     assert prediction.candidates.ids.to_pylist() == ["a", "b", "c"]
-    assert prediction.report is None and prediction.withheld.startswith("not scored: the references of split 'all'")
+    assert prediction.report is None and prediction.withheld.startswith(
+        "the references of split 'all' of small are withheld"
+    )
     assert prediction.warnings == ()
     lines = (prediction.folder / "submission.csv").read_text().splitlines()
     # what scikit-learn answers for the same vectors, standardised as in training
@@ -218,6 +220,17 @@ def test_a_sample_is_answered_by_the_model_that_did_not_learn_from_it(trained: B
     # (1 + 2 + 6) / 3 for the two samples that all models may answer
     np.testing.assert_array_equal(models.predict(samples, groups).outputs["valence"], [2, 6, 3, 1, 3, 2])
     np.testing.assert_array_equal(models.predict(samples).outputs["valence"], [3.0] * 6)
+
+
+def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: SmallTrack, tmp_path: Path) -> None:
+    track = small_track(columns={"fold": [str(1 + i % 3) for i in range(90)]})
+    learning = {"leave_out": "fold", "source": ("train", "test")}
+    run = run_baseline(track, "majority", learning=learning, output=tmp_path / "run", intervals=False)
+    assert len(json.loads((run.folder / "run.json").read_text())["runs"][0]["models"]) == 3
+    prediction = predict(open_models(run.folder), track.folder, intervals=False)
+    name = "probabilities.parquet"
+    assert (prediction.folder / name).read_bytes() == (run.folder / name).read_bytes()
+    assert prediction.warnings == ()
 
 
 def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:
