@@ -149,10 +149,10 @@ def _learned(run: BaselineRun) -> list[str]:
     """Return what was learned from, and what was selected on, each in a line."""
     lines, parts, training = [_selection(run.cross_validation)], run.parts, run.track.training
     if len(parts) > 1:
-        sizes = sorted(part.n_train for part in parts)
+        sizes = [f"{n:,}" for n in sorted({part.n_train for part in parts})]
         lines = [
             f"{len(parts)} models, means over them: each value of '{training.leave_out}' is answered by a model of the "
-            f"others, {sizes[0]:,} to {sizes[-1]:,} samples",
+            f"others, {' to '.join(dict.fromkeys([sizes[0], sizes[-1]]))} samples",
             *lines,
         ]
     if training.corpus is not None:

@@ -66,7 +66,7 @@ class Learned:
 
     Attributes:
         left_out: the value whose samples are answered; None if all samples are answered by one model.
-        n_train: number of samples that are learned from.
+        n_train: number of samples that are learned from, without a development set.
         n_test: number of samples that are answered.
         options: the options, selected ones among them.
         trials: what selection tried.
@@ -269,7 +269,7 @@ def _selected(training: _Training, part: Part, train: TrainingSet, n_test: int) 
     folds = train.described_folds(training.n_folds)
     setup = training.setup(training.seeds[0], "selection", part, folds["n_folds"])
     options, trials = select_options(training.plan.loaded, training.options, training.choices, train, setup)
-    return Learned(part.left_out, len(train), n_test, options, tuple(trials), folds)
+    return Learned(part.left_out, len(train.learned), n_test, options, tuple(trials), folds)
 
 
 def _part_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> PartRun:
