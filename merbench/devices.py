@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from merbench.errors import MissingExtra, UsageError, plural
@@ -38,3 +41,29 @@ def chosen_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Run a block in which CUDA adds in the same order every time, as a CPU does; with a warning where it cannot."""
+    if device.type != "cuda":
+        yield
+        return
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether torch or Python raised an error because memory, of a device or of the machine, was used up."""
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed", "cuda_error_out_of_memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(sign in text for sign in signs))

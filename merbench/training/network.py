@@ -1,13 +1,17 @@
 """Baselines that are a network of torch, trained by the loop of `loop.py`.
 
 Conventions:
-    As in `loop.py`. What `make` returns maps a `Batch` to outputs.
+    As in `learner.py`. What `make` returns maps a `Batch` to outputs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,15 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from merbench.devices import deterministic
 from merbench.errors import UsageError, listed
 from merbench.track import Track
-from merbench.training.batches import Data, Kind, Order
+from merbench.training.batches import Data
+from merbench.training.checkpoints import Checkpoint, training_signature
 from merbench.training.layers import generator, seed_of
-from merbench.training.loop import Learner, Outputs, Value, evaluated, train
+from merbench.training.learner import Learner, Material, Model, Outputs, Value, array
+from merbench.training.loop import train as trained
 from merbench.training.losses import Objective
 from merbench.training.optimisation import Schedule
+from merbench.training.order import Order
 from merbench.training.protocol import CrossFit, Predictions, Setup
 from merbench.training.samples import Division, FeatureSet, Rows, TrainingSet
+from merbench.training.scaling import Kind, Scaling
 from merbench.training.selection import ranking_value
 
 MOST_FOLDS = 10_000
@@ -58,60 +67,90 @@ class NetworkBaseline:
     Args:
         make: makes a network.
         schedule: how it is trained.
-        setup: seed, folds, device and who follows training.
+        setup: seed, folds, device, who follows training, and where its state is stored.
         kind: what the network is given: `vectors`, `sequences` or `dialogues`.
         together: whether `make` returns one network of fold layers for all folds.
+        standardise: whether features are standardised with the moments of what a fold learns from.
     """
 
     def __init__(
-        self, make: Make, schedule: Schedule, setup: Setup, *, kind: Kind = "vectors", together: bool = False
+        self,
+        make: Make,
+        schedule: Schedule,
+        setup: Setup,
+        *,
+        kind: Kind = "vectors",
+        together: bool = False,
+        standardise: bool = False,
     ) -> None:
-        self.make, self.schedule, self.setup, self.kind, self.together = make, schedule, setup, kind, together
+        self.make, self.schedule, self.setup, self.kind = make, schedule, setup, kind
+        self.together, self.standardise = together, standardise
         self.device = setup.device
         self.networks: list[nn.Module] = []
+        self.scaling: Scaling | None = None
         self.n_folds = 0
 
     def fit(self, train: TrainingSet) -> None:
         """Learn as `fit_folds` does."""
         self.fit_folds(train)
 
-    def fit_folds(self, train_set: TrainingSet) -> CrossFit:
+    def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Train one network per division of the training set, and return the result of cross-validation."""
-        setup, track = self.setup, train_set.track
-        divisions = train_set.divisions(setup.n_folds, setup.seed)
-        data = Data(train_set.samples, self.kind, self.device, train_set.targets)
-        self._make_networks(data.widths, track, len(divisions))
+        setup, track = self.setup, train.track
+        divisions = train.divisions(setup.n_folds, setup.seed)
+        learned = [division.learn for division in divisions]
+        noise = self._make_networks(train.samples.widths, track, len(divisions))
+        if self.standardise:
+            self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
+        data = Data(train.samples, self.kind, self.device, train.targets)
+        losses = {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
         learners = [
-            self._learner(network, data, divisions, folds, self._losses(track))
+            Learner(
+                network,
+                self._material(data, losses, learned, folds),
+                self.schedule,
+                layered=self.together,
+                seed=seed_of(setup.seed, "noise", folds[0]),
+                noise=noise,
+            )
             for network, folds in zip(self.networks, self._folds_of_networks(), strict=True)
         ]
-        outputs, curve = train(
-            learners,
-            [division.validate for division in divisions],
-            value=lambda rows, outputs: value(track, train_set, rows, outputs),
-            setup=setup,
-        )
-        return CrossFit(probabilities(outputs), curve, str(self.device))
+        with deterministic(self.device):
+            outputs, curve = trained(
+                learners,
+                [division.validate for division in divisions],
+                value=partial(value, train),
+                setup=setup,
+                checkpoint=self._checkpoint(train, divisions),
+            )
+        notes = tuple(dict.fromkeys(note for learner in learners for note in learner.notes))
+        return CrossFit(probabilities(outputs), curve, str(self.device), notes)
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
         data, every = Data(test, self.kind, self.device), np.arange(len(test))
-        outputs = [
-            part
-            for network, folds in zip(self.networks, self._folds_of_networks(), strict=True)
-            for part in evaluated(network, data, [every] * len(folds), layered=self.together, half=self.schedule.half)
-        ]
+        outputs: list[Outputs] = []
+        with deterministic(self.device):
+            for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
+                model = Model(network, layered=self.together, half=self.schedule.half, scaling=self._scaling_of(folds))
+                outputs += model.evaluated(data, [every] * len(folds))
         return probabilities(
             {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
         )
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """Return parameters and buffers of the networks, with a leading fold dimension."""
+        """Return parameters and buffers of the networks and moments of features, with a leading fold dimension."""
         states = [network.state_dict() for network in self.networks]
-        return {
-            name: np.concatenate([_array(state[name] if self.together else state[name][None]) for state in states])
+        weights = {
+            f"network.{name}": np.concatenate(
+                [array(state[name] if self.together else state[name][None]) for state in states]
+            )
             for name in states[0]
         }
+        if self.scaling is not None:
+            weights |= {f"mean.{name}": array(mean) for name, mean in self.scaling.means.items()}
+            weights |= {f"deviation.{name}": array(part) for name, part in self.scaling.deviations.items()}
+        return weights
 
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
         """Take the place of a trained baseline.
@@ -123,17 +162,32 @@ class NetworkBaseline:
         if len(sizes) != 1 or not 1 <= (n_folds := sizes.pop()) <= MOST_FOLDS:
             raise UsageError("the weights do not have one fold dimension")
         self._make_networks(widths, track, n_folds)
+        wanted = {f"network.{name}": part for name, part in self.networks[0].state_dict().items()}
+        shapes = {name: tuple(part.shape[1:] if self.together else part.shape) for name, part in wanted.items()}
+        if self.standardise:
+            shapes |= {
+                f"{moment}.{name}": (width,) for moment in ("mean", "deviation") for name, width in widths.items()
+            }
+        names = dict.fromkeys([*shapes, *weights])
+        others = [name for name in names if name not in weights or weights[name].shape[1:] != shapes.get(name)]
+        if others:
+            raise UsageError(
+                f"the weights are those of another network ({len(others)} of {len(names)} arrays differ): "
+                f"{listed(others)}; the options, features and labels must be those of training"
+            )
+        tensors = {name: torch.from_numpy(np.array(values)).to(self.device) for name, values in weights.items()}
         for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
-            state = network.state_dict()
-            own = {name: values if self.together else values[folds[0]] for name, values in weights.items()}
-            problems = [name for name in state if name not in own or own[name].shape != tuple(state[name].shape)]
-            if problems or set(own) != set(state):
-                others = sorted({*problems, *(set(own) - set(state))})
-                raise UsageError(
-                    f"the weights are those of another network ({len(others)} of {len(state)} arrays differ): "
-                    f"{listed(others)}; the options, features and labels must be those of training"
-                )
-            network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in own.items()})
+            network.load_state_dict(
+                {
+                    name: tensors[f"network.{name}"] if self.together else tensors[f"network.{name}"][folds[0]]
+                    for name in network.state_dict()
+                }
+            )
+        if self.standardise:
+            self.scaling = Scaling(
+                {name: tensors[f"mean.{name}"] for name in widths},
+                {name: tensors[f"deviation.{name}"] for name in widths},
+            )
 
     def _folds_of_networks(self) -> list[range]:
         """Return the folds that every network has."""
@@ -141,7 +195,13 @@ class NetworkBaseline:
             return [range(self.n_folds)]
         return [range(fold, fold + 1) for fold in range(self.n_folds)]
 
-    def _make_networks(self, widths: Mapping[str, int], track: Track, n_folds: int) -> None:
+    def _scaling_of(self, folds: range) -> Scaling | None:
+        if self.scaling is None or self.together:
+            return self.scaling
+        return self.scaling.each(lambda part: part[folds[0]])
+
+    def _make_networks(self, widths: Mapping[str, int], track: Track, n_folds: int) -> list[torch.Generator]:
+        """Make the networks, with initial values from the seed, and return the generator of their dropout."""
         self.n_folds, seed = n_folds, self.setup.seed
         labels = {name: len(target.classes) or None for name, target in track.targets.items()}
         noise = generator(self.device, seed, "dropout")
@@ -151,43 +211,52 @@ class NetworkBaseline:
             with torch.random.fork_rng([]):
                 torch.manual_seed(seed_of(seed, "initial", folds[0]))
                 self.networks.append(self.make(Shape(widths, labels, rngs, noise)).to(self.device))
+        return [noise] if self.together else []
 
-    def _learner(
-        self, network: nn.Module, data: Data, divisions: Sequence[Division], folds: range, losses: Mapping[str, str]
-    ) -> Learner:
-        seed, schedule = self.setup.seed, self.schedule
-        learned = [divisions[fold].learn for fold in folds]
-        order = Order(
-            [data.units(rows) for rows in learned],
-            schedule.batch_size,
-            [generator("cpu", seed, "shuffle", fold) for fold in folds],
-        )
-        counted = [torch.from_numpy(rows) for rows in learned] if schedule.class_weights == "balanced" else []
-        objective = Objective.of(data.targets, losses, counted)
-        return Learner(
-            network,
+    def _material(self, data: Data, losses: Mapping[str, str], learned: Sequence[Rows], folds: range) -> Material:
+        own = [learned[fold] for fold in folds]
+        rngs = [generator("cpu", self.setup.seed, "shuffle", fold) for fold in folds]
+        balanced = [torch.from_numpy(rows) for rows in own] if self.schedule.class_weights == "balanced" else []
+        return Material(
             data,
-            order,
-            objective,
-            schedule,
-            layered=self.together,
-            seed=seed_of(seed, "noise", folds[0]),
+            Order([data.units(rows) for rows in own], self.schedule.batch_size, rngs),
+            Objective.of(data.targets, losses, balanced),
+            self._scaling_of(folds),
         )
 
-    def _losses(self, track: Track) -> dict[str, str]:
-        return {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
+    def _checkpoint(self, train: TrainingSet, divisions: Sequence[Division]) -> Checkpoint | None:
+        if self.setup.state is None:
+            return None
+        schedule = asdict(self.schedule)
+        initial = hashlib.sha256()
+        for network in self.networks:
+            for name, part in network.state_dict().items():
+                initial.update(name.encode() + array(part).tobytes())
+        signature = training_signature(train, divisions) | {
+            "seed": self.setup.seed,
+            "schedule": json.loads(json.dumps(schedule)),
+            "network": initial.hexdigest(),
+            "kind": [self.kind, self.standardise],
+            "device": self.device.type,
+            "torch": torch.__version__,
+        }
+        return Checkpoint(self.setup.state, signature)
 
 
-def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    return np.asarray(tensor.detach().cpu().numpy())
-
-
-def value(track: Track, train_set: TrainingSet, rows: Rows, outputs: Outputs) -> Value:
-    """Return the track's ranking value of raw outputs for some rows of the training set."""
-    reference = {name: values[rows] for name, values in train_set.targets.items()}
-    groups = {name: values[rows] for name, values in train_set.groups.items()}
+def value(train: TrainingSet, rows: Rows, outputs: Outputs) -> Value:
+    """Return the track's ranking value of raw outputs for some rows of the training set, where references are known."""
+    known = np.ones(len(rows), dtype=np.bool_)
+    for values in train.targets.values():
+        own = values[rows]
+        known &= (own >= 0) if own.dtype.kind == "i" else ~np.isnan(own).reshape(len(rows), -1).any(axis=1)
+    if not known.all():
+        rows, outputs = rows[known], {name: output[known] for name, output in outputs.items()}
+    if not len(rows):
+        return (-math.inf,)
+    reference = {name: values[rows] for name, values in train.targets.items()}
+    groups = {name: values[rows] for name, values in train.groups.items()}
     predicted = probabilities(outputs)
-    return ranking_value(track, reference, predicted.answers(track), groups, predicted.outputs)
+    return ranking_value(train.track, reference, predicted.answers(train.track), groups, predicted.outputs)
 
 
 def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:

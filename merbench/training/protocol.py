@@ -124,6 +124,7 @@ class CrossFit:
     out_of_fold: Predictions
     curve: Curve | None = None  # how training went; None if there are no epochs
     device: str = "cpu"  # where it was trained
+    notes: tuple[str, ...] = ()  # what should be known besides, such as batches that were halved to fit into memory
 
 
 @runtime_checkable

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.training import Division, FeatureSet, Setup
-from merbench.training.batches import Batch, Data, Order
+from merbench.training.batches import Batch, Data
 from merbench.training.layers import FoldHidden, FoldLinear, generator
-from merbench.training.loop import Learner, Outputs, evaluated, train
+from merbench.training.learner import Learner, Material, Model, Outputs
+from merbench.training.loop import train
 from merbench.training.losses import Objective
 from merbench.training.optimisation import Schedule
+from merbench.training.order import Order
 from merbench.training.protocol import Curve
 
 N_FOLDS, WIDTHS, HIDDEN, N_LABELS = 5, (7, 4), 6, 3
@@ -91,13 +93,15 @@ def trained(
     learners = [
         Learner(
             network,
-            data,
-            Order(
-                [data.units(parts[fold].learn) for fold in own],
-                schedule.batch_size,
-                [generator("cpu", SEED, "shuffle", fold) for fold in own],
+            Material(
+                data,
+                Order(
+                    [data.units(parts[fold].learn) for fold in own],
+                    schedule.batch_size,
+                    [generator("cpu", SEED, "shuffle", fold) for fold in own],
+                ),
+                Objective.of(data.targets, {name: LOSSES[name] for name in targets}),
             ),
-            Objective.of(data.targets, {name: LOSSES[name] for name in targets}),
             schedule,
             layered=layered,
             seed=0,
@@ -168,7 +172,8 @@ def test_every_fold_keeps_its_own_best_epoch(layered: bool) -> None:
     assert curve.best_epoch == tuple(wanted)
     assert curve.value.shape == curve.loss.shape == (SCHEDULE.epochs, N_FOLDS)
     every = [np.arange(20)] * (5 if layered else 1)
-    outputs = [part for network in networks for part in evaluated(network, Data(features), every, layered=layered)]
+    models = [Model(network, layered=layered) for network in networks]
+    outputs = [part for model in models for part in model.evaluated(Data(features), every)]
     for fold, epoch in enumerate(wanted):
         kept = seen[(epoch - 1) * N_FOLDS + fold]["labels"]
         np.testing.assert_array_equal(kept_outputs["labels"][folds == fold], kept)

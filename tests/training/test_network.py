@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from merbench.errors import UsageError
 from merbench.track import load_track
 from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet
-from merbench.training.batches import Batch, Kind
+from merbench.training.batches import Batch
 from merbench.training.layers import FoldHidden, FoldLinear
 from merbench.training.network import NetworkBaseline, Shape
 from merbench.training.optimisation import Schedule
+from merbench.training.scaling import Kind
 
 N, WIDTH, SCHEDULE = 48, 4, Schedule(epochs=3, batch_size=8, learning_rate=0.01)
 
@@ -130,7 +131,9 @@ def test_weights_of_another_network_are_refused() -> None:
     one = baseline("sequences")
     one.fit(train)
     weights = dict(one.weights())
-    with pytest.raises(UsageError, match=r"another network \(1 of 8 arrays differ\): gru.weight_ih_l0; the options"):
+    with pytest.raises(
+        UsageError, match=r"another network \(1 of 8 arrays differ\): network.gru.weight_ih_l0; the options"
+    ):
         one.restore(weights, train.track, {"x": WIDTH + 1})
     with pytest.raises(UsageError, match="do not have one fold dimension"):
         one.restore(weights | {"more": np.zeros(2)}, train.track, {"x": WIDTH})

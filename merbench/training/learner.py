@@ -1,0 +1,316 @@
+"""A network in training: its steps, its outputs, and the best epoch so far of every fold that it has.
+
+Conventions:
+    As in `batches.py` and `losses.py`. A network maps a `Batch` to a dict of outputs by target, `(…, B[, L], K)` scores
+    of labels or `(…, B[, L])` numbers; or to a pair of this dict and a dict of losses of its own by name, `(…)` each,
+    which are added in training. `…` is F for a network of fold layers, and nothing for any other. All parameters and
+    buffers of a network of fold layers have the leading dimension F.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from merbench.devices import out_of_memory
+from merbench.errors import UsageError
+from merbench.training.batches import Data
+from merbench.training.losses import Objective
+from merbench.training.optimisation import Schedule, clip, optimiser
+from merbench.training.order import Order, blocks
+from merbench.training.samples import Rows
+from merbench.training.scaling import Scaling
+
+T = TypeVar("T")
+Value = tuple[float, ...]
+Outputs = dict[str, NDArray[np.float32]]
+Losses = dict[str, Tensor]
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Material:
+    """What a network learns from: samples, the batches of its folds, the losses, and how features are standardised."""
+
+    data: Data
+    order: Order
+    objective: Objective
+    scaling: Scaling | None = None
+
+
+class Model:
+    """A network and how it is applied.
+
+    Args:
+        network: the network.
+        layered: whether it is of fold layers.
+        half: whether products are computed in bfloat16 on CUDA.
+        scaling: standardises what it is given.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, layered: bool, half: bool = False, scaling: Scaling | None = None
+    ) -> None:
+        self.network, self.layered, self.half, self.scaling = network, layered, half, scaling
+
+    def applied(self, data: Data, rows: Tensor, epoch: int = 0) -> tuple[dict[str, Tensor], Losses]:
+        """Return outputs for samples `(F, …)`, `(F, …[, K])` each, and the network's own losses, `(F,)` each."""
+        batch = data.batch(rows if self.layered else rows[0], self.scaling, epoch)
+        kind = data.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.half and kind == "cuda"):
+            returned = self.network(batch)
+        outputs, own = returned if isinstance(returned, tuple) else (returned, {})
+        if self.layered:
+            return outputs, own
+        return {name: part[None] for name, part in outputs.items()}, {name: part[None] for name, part in own.items()}
+
+    def evaluated(self, data: Data, rows: Sequence[Rows], share: float = 1.0) -> list[Outputs]:
+        """Return, for every fold, the outputs for its rows, `(v, K)` or `(v,)` per target.
+
+        Args:
+            data: the samples.
+            rows: those of every fold.
+            share: how many are evaluated at once, of the usual number.
+        """
+        self.network.eval()
+        outputs: list[Outputs] = [{} for _ in rows]
+        places = [np.empty(data.n, dtype=np.int64) for _ in rows]
+        for place, part in zip(places, rows, strict=True):
+            place[part] = np.arange(len(part))
+        with torch.no_grad():
+            for block in blocks(data, rows, share):
+                returned, _ = self.applied(data, block)
+                samples = block.cpu().numpy()
+                for name, tensor in returned.items():
+                    values = tensor.float().cpu().numpy()
+                    for fold, part in enumerate(rows):
+                        real = samples[fold] >= 0
+                        shape = (len(part), *values.shape[samples.ndim :])
+                        own = outputs[fold].setdefault(name, np.empty(shape, np.float32))
+                        own[places[fold][samples[fold][real]]] = values[fold][real]
+        return outputs
+
+
+class Learner(Model):
+    """A network in training.
+
+    Args:
+        network: it is trained in place.
+        material: what it learns from.
+        schedule: how it is trained.
+        layered: whether it is of fold layers.
+        seed: of what the network draws from torch's own generators.
+        noise: other generators that it draws from.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        material: Material,
+        schedule: Schedule,
+        *,
+        layered: bool,
+        seed: int,
+        noise: Sequence[torch.Generator] = (),
+    ) -> None:
+        super().__init__(network, layered=layered, half=schedule.half, scaling=material.scaling)
+        self.data, self.order, self.objective = material.data, material.order, material.objective
+        self.schedule, self.noise = schedule, list(noise)
+        self.n_folds = len(self.order.members)
+        self.optimiser = optimiser(network, schedule)
+        self.steps = 0
+        self.pieces = 1  # parts that a batch is split into
+        self.notes: list[str] = []
+        with torch.random.fork_rng(_cuda(self.data.device)):
+            torch.manual_seed(seed)
+            self.randomness = _randomness(self.data.device)
+        self.kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        self.outputs: list[Outputs] = [{} for _ in range(self.n_folds)]  # those of the epochs that are kept
+        self.values: list[Value] = [(-math.inf,)] * self.n_folds  # those of the epochs that are kept
+        self.epochs = [0] * self.n_folds  # the epochs that are kept
+        self.goals: list[Value] = [(-math.inf,)] * self.n_folds  # values that the next epochs have to exceed
+        self.waited = [0] * self.n_folds  # epochs since a goal was exceeded
+
+    @property
+    def trains(self) -> list[bool]:
+        """Which folds have not been stopped early."""
+        return [not self.schedule.patience or waited < self.schedule.patience for waited in self.waited]
+
+    @contextmanager
+    def own_randomness(self) -> Iterator[None]:
+        """Run a block with the learner's own states of torch's generators."""
+        device = self.data.device
+        with torch.random.fork_rng(_cuda(device)):
+            torch.set_rng_state(self.randomness[0])
+            for own in _cuda(device):
+                torch.cuda.set_rng_state(self.randomness[1], own)
+            yield
+            self.randomness = _randomness(device)
+
+    def epoch(self, epoch: int) -> dict[str, NDArray[np.float64]]:
+        """Train an epoch, from 1, and return mean losses, `(F,)` each: `loss` of the targets, and the network's own."""
+        self.network.train()
+        losses: list[Losses] = []
+        counts: list[Tensor] = []
+        steps: list[Tensor] = []
+        with self.own_randomness():
+            for n, rows in enumerate(self.order.epoch(self.data.device)):
+                steps.append(rows)
+                counts.append((rows >= 0).flatten(1).sum(1))
+                if len(steps) == self.schedule.accumulation or n + 1 == len(self.order):
+                    losses += self._fitting(partial(self._step, steps, epoch))
+                    steps = []
+        shares = torch.stack(counts).double()
+        shares /= shares.sum(0)
+        means = {name: (torch.stack([part[name] for part in losses]).double() * shares).sum(0) for name in losses[0]}
+        return {name: mean.cpu().numpy() for name, mean in means.items()}
+
+    def validated(self, rows: Sequence[Rows]) -> list[Outputs]:
+        """Return, for every fold, the outputs for the rows that its epoch is selected on."""
+        return self._fitting(lambda pieces: self.evaluated(self.data, rows, 1 / pieces))
+
+    def _fitting(self, run: Callable[[int], T]) -> T:
+        """Run something with batches in this many pieces; where memory is used up, halve the batches once."""
+        try:
+            return run(self.pieces)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        size, device = self.schedule.batch_size, self.data.device
+        if self.pieces > 1 or size < 2:
+            also = ", with half batches, too" if self.pieces > 1 else ""
+            raise UsageError(
+                f"out of memory on {device}{also}; lower batch_size, which is {size}, or use another device"
+            )
+        self.pieces = 2
+        self.notes.append(f"out of memory on {device}: batches of {size} were computed in halves")
+        self.optimiser.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._fitting(run)
+
+    def _step(self, steps: Sequence[Tensor], epoch: int, pieces: int) -> list[Losses]:
+        """Take one step of the optimiser by the mean of the gradients of some batches; return the losses of each."""
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = []
+        for rows in steps:
+            sums: Losses = {}
+            for part in self._losses(rows, pieces, epoch):
+                total = torch.stack([loss.sum() for loss in part.values()]).sum() / len(steps)
+                total.backward()
+                sums = {name: sums[name] + loss.detach() if sums else loss.detach() for name, loss in part.items()}
+            losses.append(sums)
+        clip(self.network.parameters(), self.schedule, layered=self.layered)
+        factor = self.schedule.rate(self.steps, -(-len(self.order) // self.schedule.accumulation))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        self.optimiser.step()
+        self.steps += 1
+        return losses
+
+    def _losses(self, rows: Tensor, pieces: int, epoch: int) -> Iterator[Losses]:
+        """Yield the losses of the pieces of a batch, whose sums are those of the batch."""
+        weights = self.objective.weights(rows)
+        parts = [
+            dict(zip(weights, own, strict=True))
+            for own in zip(*(w.chunk(pieces, 1) for w in weights.values()), strict=True)
+        ]
+        counts = (rows >= 0).flatten(1).sum(1)
+        for piece, own_weights in zip(rows.chunk(pieces, 1), parts, strict=True):
+            outputs, own = self.applied(self.data, piece, epoch)
+            if pieces > 1:
+                share = (piece >= 0).flatten(1).sum(1) / counts
+                own = {name: loss * share for name, loss in own.items()}
+            yield {"loss": self.objective.loss(outputs, piece, own_weights), **own}
+
+    def keep(self, fold: int, epoch: int, value: Value, outputs: Outputs) -> None:
+        """Keep this epoch of a fold if its value is better than before, and count how long it has not been."""
+        schedule = self.schedule
+        if (value[0] > self.goals[fold][0] + schedule.min_delta) if schedule.min_delta else value > self.goals[fold]:
+            self.goals[fold], self.waited[fold] = value, 0
+        else:
+            self.waited[fold] += 1
+        if value <= self.values[fold] and self.epochs[fold] and schedule.keep == "best":
+            return
+        self.values[fold], self.epochs[fold], self.outputs[fold] = value, epoch, outputs
+        for name, tensor in self.network.state_dict().items():
+            if self.layered:
+                self.kept[name][fold] = tensor[fold]
+            else:
+                self.kept[name].copy_(tensor)
+
+    def finish(self) -> None:
+        """Put the parameters that were kept into the network."""
+        self.network.load_state_dict(self.kept)
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return everything that the next epochs depend on: arrays by name, and what is ready for JSON."""
+        arrays = {f"network.{name}": array(tensor) for name, tensor in self.network.state_dict().items()}
+        arrays |= {f"kept.{name}": array(tensor) for name, tensor in self.kept.items()}
+        for n, slots in self.optimiser.state_dict()["state"].items():
+            arrays |= {f"optimiser.{n}.{name}": array(tensor) for name, tensor in slots.items()}
+        generators = [*self.order.rngs, *self.noise]
+        arrays |= {f"generator.{n}": array(rng.get_state()) for n, rng in enumerate(generators)}
+        arrays |= {f"randomness.{n}": array(state) for n, state in enumerate(self.randomness)}
+        for fold, outputs in enumerate(self.outputs):
+            arrays |= {f"outputs.{fold}.{name}": values for name, values in outputs.items()}
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        # JSON has no infinity, and other forms of a number are not exact.
+        return arrays, counters | {name: [[*map(float.hex, own)] for own in getattr(self, name)] for name in _VALUES}
+
+    def load(self, arrays: Arrays, counters: Mapping[str, Any]) -> None:
+        """Go on from a state of the same training; raise `KeyError`, `ValueError` or `RuntimeError` for another."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {
+                name.removeprefix(prefix): torch.from_numpy(np.array(values))
+                for name, values in arrays.items()
+                if name.startswith(prefix)
+            }
+
+        self.network.load_state_dict(part("network."))
+        for name, tensor in part("kept.").items():
+            self.kept[name].copy_(tensor)
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in part("optimiser.").items():
+            place, _, name = key.partition(".")
+            slots.setdefault(int(place), {})[name] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
+        for n, rng in enumerate([*self.order.rngs, *self.noise]):
+            rng.set_state(torch.from_numpy(arrays[f"generator.{n}"].copy()))
+        self.randomness = [torch.from_numpy(arrays[f"randomness.{n}"].copy()) for n in range(len(self.randomness))]
+        for fold in range(self.n_folds):
+            prefix = f"outputs.{fold}."
+            self.outputs[fold] = {
+                name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)
+            }
+        for counter in _COUNTERS:
+            setattr(self, counter, counters[counter])
+        self.values, self.goals = ([tuple(map(float.fromhex, own)) for own in counters[key]] for key in _VALUES)
+
+
+_COUNTERS = ("steps", "pieces", "notes", "epochs", "waited")
+_VALUES = ("values", "goals")
+
+
+def array(tensor: Tensor) -> NDArray[Any]:
+    """Return a tensor of any device as an array."""
+    return np.asarray(tensor.detach().cpu().numpy())
+
+
+def _cuda(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
+def _randomness(device: torch.device) -> list[Tensor]:
+    """Return the states of torch's generators that a network may use."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(own) for own in _cuda(device))]

@@ -1,0 +1,104 @@
+"""Mean and deviation of features in the samples that each fold learns from; test samples have no part in them.
+
+Conventions:
+    F folds, d numbers of a row. Moments are computed in float64 and stored in float32, over the rows that samples have.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from merbench.training.samples import FeatureSet, Rows, Sequences, Vectors
+
+Kind = Literal["vectors", "sequences", "dialogues"]
+"""A vector per sample and feature; its rows; or dialogues of samples with vectors."""
+
+_ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scaling:
+    """The moments of every feature.
+
+    Attributes:
+        means: by feature, `(F, d)`, or `(d,)` for a network of ordinary layers.
+        deviations: by feature, of the same shape; 1 where all rows are equal.
+    """
+
+    means: Mapping[str, Tensor]
+    deviations: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, samples: FeatureSet, kind: Kind, learned: Sequence[Rows]) -> Scaling:
+        """Return the means and population deviations over all rows of the samples of every fold."""
+        sequences = samples.sequences if kind == "sequences" else vectors_of(samples)
+        moments = {name: [_moments(part, rows) for rows in learned] for name, part in sequences.items()}
+        means, deviations = (
+            {name: torch.from_numpy(np.stack([pair[own] for pair in pairs])) for name, pairs in moments.items()}
+            for own in (0, 1)
+        )
+        return cls(means, deviations)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Scaling:
+        """Return moments that were changed alike: moved to a device, or those of one fold."""
+        return Scaling(
+            {name: change(mean) for name, mean in self.means.items()},
+            {name: change(deviation) for name, deviation in self.deviations.items()},
+        )
+
+    def apply(self, name: str, values: Tensor) -> Tensor:
+        """Standardise the values `([F, ]…, d)` of a feature in place."""
+        for moment, change in ((self.means[name], values.sub_), (self.deviations[name], values.div_)):
+            change(moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1]))
+        return values
+
+
+def _moments(sequences: Sequences, rows: Rows) -> tuple[Vectors, Vectors]:
+    part = sequences.select(rows)
+    count = max(1, int(part.lengths.sum()))
+    mean = np.sum([block.sum(0, dtype=np.float64) for block in _rows_of(part)], axis=0) / count
+    squares = np.sum([np.square(block - mean).sum(0) for block in _rows_of(part)], axis=0) / count
+    # Rounding leaves a deviation of a constant feature: below a millionth of the mean it counts as none.
+    deviation = np.sqrt(squares)
+    deviation = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1.0)
+    zeros = np.zeros(sequences.width)
+    return (zeros + mean).astype(np.float32), (zeros + deviation).astype(np.float32)
+
+
+def _rows_of(sequences: Sequences) -> Iterator[Vectors]:
+    """Yield the rows of samples in blocks."""
+    if (sequences.lengths <= 1).all():
+        starts = sequences.starts[sequences.present]
+        for at in range(0, len(starts), _ROWS_AT_ONCE):
+            yield sequences.values[starts[at : at + _ROWS_AT_ONCE]]
+        return
+    for row in range(len(sequences)):
+        values = sequences.of(row)
+        for at in range(0, len(values), _ROWS_AT_ONCE):
+            yield values[at : at + _ROWS_AT_ONCE]
+
+
+def vectors_of(samples: FeatureSet) -> Mapping[str, Sequences]:
+    """Return features of which every sample has one row at most: the mean of its rows."""
+    sequences = samples.sequences
+    if all((part.lengths <= 1).all() for part in sequences.values()):
+        return sequences
+    return {
+        name: Sequences(vectors, np.arange(len(vectors)), sequences[name].lengths.clip(max=1))
+        for name, vectors in samples.features.items()
+    }
+
+
+def mapped(values: NDArray[Any]) -> Tensor:
+    """Return an array as a tensor; one mapped from a file stays there, though torch warns that it is read-only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(np.ascontiguousarray(values))
