@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +65,17 @@ def run_baseline(
     device: options.Device = "auto",
     intervals: options.Intervals = True,
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]"),
+    tensorboard: Path | None = option(
+        OUTPUT, "--tensorboard DIR", "Also write every epoch for TensorBoard, while training goes on."
+    ),
     force: options.Force = False,
 ) -> None:
     """Train a baseline, write its submission, and score it."""
+    from merbench.training import TensorBoard
     from merbench.training import run_baseline as train
 
     learning = {"folds": folds, "selection": select, "leave_out": leave_out}
-    with progress_bar() as progress:
+    with progress_bar() as progress, nullcontext() if tensorboard is None else TensorBoard(tensorboard) as log:
         run = train(
             track,
             baseline,
@@ -84,6 +89,7 @@ def run_baseline(
             intervals=intervals,
             replace=force,
             progress=progress,
+            log=log,
         )
     for warning in run.warnings:
         print(f"warning: {warning}", file=sys.stderr)

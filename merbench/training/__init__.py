@@ -8,6 +8,7 @@ from merbench.training.data import feature_set, training_set
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines, load_baseline
 from merbench.training.ensemble import ensemble
 from merbench.training.folds import random_folds
+from merbench.training.history import TensorBoard
 from merbench.training.prediction import Models, Prediction, open_models, predict
 from merbench.training.protocol import (
     Baseline,
@@ -41,6 +42,7 @@ __all__ = [
     "Sequences",
     "Setup",
     "Storable",
+    "TensorBoard",
     "TrainingSet",
     "cross_validate",
     "ensemble",

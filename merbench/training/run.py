@@ -20,6 +20,7 @@ from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.track import Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
+from merbench.training.history import Epochs, OpenLog, TrainingHistory, Values, write_history
 from merbench.training.output import (
     RECORD,
     SUBMISSION,
@@ -46,6 +47,7 @@ class PartRun:
     predictions: Predictions = field(repr=False)  # its answers for the samples of the part
     fit: CrossFit = field(repr=False)  # the result of cross-validation
     weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
+    history: Values = field(default_factory=dict, repr=False)  # of its epochs by name, `(epochs, folds)`
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +143,19 @@ class _Training:
     n_folds: int  # how many are wanted
     device: str
     progress: ShowProgress | None
+    log: OpenLog | None
 
     def setup(self, seed: int, what: str, part: Part, n_folds: int) -> Setup:
         """Return the setup of one training; progress is shown under what it is, and the part's value."""
         of_part = "" if part.left_out is None else f", {self.plan.track.training.leave_out} {part.left_out}"
         show = silent if self.progress is None else partial(self.progress, f"{what}{of_part}")
         return Setup(seed, n_folds, self.device, show)
+
+    def epochs(self, seed: int, part: int) -> Epochs:
+        """Return what keeps the epochs of the training of a part, and passes them on."""
+        of_part = "" if len(self.plan.parts) == 1 else f"/part-{part}"
+        name = f"{self.plan.track.id}/{self.plan.loaded.name}/seed-{seed}{of_part}"
+        return Epochs() if self.log is None else Epochs(self.log(name))
 
 
 def run_baseline(  # noqa: PLR0913
@@ -163,6 +172,7 @@ def run_baseline(  # noqa: PLR0913
     intervals: bool = True,
     replace: bool = False,
     progress: ShowProgress | None = None,
+    log: OpenLog | None = None,
 ) -> BaselineRun:
     """Train a baseline as a track declares it, write its submission for the test split, and score it.
 
@@ -182,6 +192,7 @@ def run_baseline(  # noqa: PLR0913
         intervals: whether to resample when the submission is scored.
         replace: whether a run that the folder already contains is replaced.
         progress: called with a text and (done, total) steps; None shows nothing.
+        log: opens a log of every training, such as `TensorBoard(folder)`; the run keeps its `history.parquet` anyway.
 
     Raises:
         UnknownName: no such track, baseline, preset, corpus or feature.
@@ -208,6 +219,7 @@ def run_baseline(  # noqa: PLR0913
         (learning or {}).get("folds") or chosen.folds or declared.training.folds or loaded.declaration.folds,
         device,
         progress,
+        log,
     )
     train, parts, seed_runs = _trained(training)
     wall_time_s = round(time.perf_counter() - started, 3)
@@ -257,9 +269,11 @@ def _trained(training: _Training) -> tuple[TrainingSet, tuple[Learned, ...], lis
         runs = []
         for seed in training.seeds:
             fits = []
-            for learned, (part, own, answered) in zip(parts, of_parts, strict=True):
+            for n, (learned, (part, own, answered)) in enumerate(zip(parts, of_parts, strict=True)):
                 setup = training.setup(seed, f"seed {seed}", part, learned.cross_validation["n_folds"])
-                fits.append(_part_run(plan.loaded, learned.options, own, answered, setup))
+                epochs = training.epochs(seed, n)
+                fitted = _part_run(plan.loaded, learned.options, own, answered, replaced(setup, log=epochs))
+                fits.append(replaced(fitted, history=epochs.arrays()))
             runs.append(_seed_run(seed, plan.parts, fits))
     return train, parts, runs
 
@@ -291,6 +305,8 @@ def _write_runs(folder: Path, plan: Plan, parts: Sequence[Learned], runs: Sequen
     digests = {first.seed: write_predictions(folder, plan.test, first.predictions)}
     if len(runs) > 1:
         digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", plan.test, run.predictions) for run in runs}
+    of_parts = [(run, learned, part) for run in runs for learned, part in zip(parts, run.parts, strict=True)]
+    write_history(folder, [TrainingHistory(run.seed, own.left_out, part.history) for run, own, part in of_parts])
     if (curve := first.parts[0].fit.curve) is not None:
         ranking = plan.track.ranked_by[0]
         for name in ("curve.svg", "curve.png"):
