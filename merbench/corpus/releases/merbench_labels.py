@@ -109,6 +109,7 @@ RELEASES = (
             (
                 _labels("f7c752e2fbeed33015ca8a34b4f3a70b0f7430356593a049c930c555b3ba5765", "discrete", codes(*MELD)),
                 TRANSCRIPTS,
+                ReleaseTable(files=("dialogues.csv",), samples={"speaker": "speaker"}, without="no speakers"),
             ),
         ),
         language="en",
