@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from merbench.training import Setup
 from merbench.training.batches import Batch
-from merbench.training.layers import FoldHidden, FoldLinear
+from merbench.training.layers import FoldHidden, FoldLinear, Heads
 from merbench.training.network import NetworkBaseline, Shape
 from merbench.training.optimisation import Schedule
 
@@ -75,8 +75,7 @@ class Network(nn.Module):
         widths = slots(list(shape.widths.values()))
         self.encoders = nn.ModuleList(encoder(width) for width in widths)
         self.attention = nn.Sequential(encoder(last * len(widths)), FoldLinear(last, len(widths), rngs))
-        self.heads = nn.ModuleList(FoldLinear(last, n_labels or 1, rngs) for n_labels in shape.labels.values())
-        self.labels = dict(shape.labels)
+        self.heads = Heads(last, shape.labels, lambda n_in, n_out: FoldLinear(n_in, n_out, rngs))
         self.softmax = options.softmax
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -87,8 +86,8 @@ class Network(nn.Module):
         if self.softmax:
             weights = weights.softmax(-1)
         fused = (encoded.unflatten(-1, (weights.shape[-1], -1)) * weights.unsqueeze(-1)).sum(-2)
-        outputs = zip(self.labels.items(), [head(fused) for head in self.heads], strict=True)
-        return {name: output if n_labels else output.squeeze(-1) for (name, n_labels), output in outputs}
+        outputs: dict[str, Tensor] = self.heads(fused)
+        return outputs
 
 
 def slots(features: list[Slot]) -> list[Slot]:

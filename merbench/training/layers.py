@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -141,3 +141,25 @@ class FoldHidden(FoldLinear):
         shape = (*x.shape[:-1], self.bias.shape[-1])
         bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
         return bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)
+
+
+class Heads(nn.Module):
+    """One linear layer per target: `(…, n_in)` to `(…, K)` scores of labels, or `(…)` numbers.
+
+    Args:
+        n_in: width of the input.
+        labels: number of labels by target; None for a number.
+        linear: makes a layer of a width of input and output.
+    """
+
+    def __init__(
+        self, n_in: int, labels: Mapping[str, int | None], linear: Callable[[int, int], nn.Module] = nn.Linear
+    ) -> None:
+        super().__init__()
+        self.labels = dict(labels)
+        self.layers = nn.ModuleList(linear(n_in, n_labels or 1) for n_labels in self.labels.values())
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the outputs for every target."""
+        outputs = zip(self.labels.items(), [layer(x) for layer in self.layers], strict=True)
+        return {name: output if n_labels else output.squeeze(-1) for (name, n_labels), output in outputs}

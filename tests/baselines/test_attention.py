@@ -67,7 +67,7 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: list[int], softma
         if softmax:
             weights = weights.exp() / weights.exp().sum(1, keepdim=True)
         fused = sum(weights[:, [slot]] * encoding for slot, encoding in enumerate(encodings))
-        for output, head in zip((outputs["discrete"], outputs["valence"][..., None]), model.heads, strict=True):
+        for output, head in zip((outputs["discrete"], outputs["valence"][..., None]), model.heads.layers, strict=True):
             torch.testing.assert_close(output[fold], fused @ head.weight[fold] + head.bias[fold], rtol=1e-4, atol=1e-5)
 
 

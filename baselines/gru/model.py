@@ -1,0 +1,82 @@
+"""A GRU per feature reads its rows in order; the last states are concatenated (late fusion).
+
+The sequences of the features need not have the same length or rate: nothing is aligned.
+
+Conventions:
+    As in `merbench.training.recurrent`. Outputs are `(B, K)` scores of labels or `(B,)` numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from merbench.training import Setup
+from merbench.training.batches import Batch
+from merbench.training.layers import Heads
+from merbench.training.network import NetworkBaseline, Shape
+from merbench.training.optimisation import Schedule
+from merbench.training.recurrent import Recurrent, last_states, window_means
+
+
+@dataclass(frozen=True)
+class Options:
+    """Architecture and training.
+
+    Attributes:
+        hidden: width of the state of every GRU, and of the layer that fuses them.
+        window: how many rows that follow each other are averaged before a GRU reads them.
+        dropout: share of the last states, and of the fused units, that is dropped in training.
+        learning_rate: of Adam.
+        weight_decay: of Adam, added to the gradient.
+        clip_norm: largest norm of the gradient; 0 does not clip.
+        batch_size: samples per step.
+        epochs: how often every sample is seen, at most.
+        patience: epochs without a better value after which training ends; 0 trains all epochs.
+    """
+
+    hidden: int
+    window: int
+    dropout: float
+    learning_rate: float
+    weight_decay: float
+    clip_norm: float
+    batch_size: int
+    epochs: int
+    patience: int
+
+
+class Network(nn.Module):
+    """Sequences of any number of features to one output per target.
+
+    A feature that a sample lacks has the state zero.
+
+    Args:
+        options: the architecture.
+        shape: what it is made for.
+    """
+
+    def __init__(self, options: Options, shape: Shape) -> None:
+        super().__init__()
+        self.window = options.window
+        self.readers = nn.ModuleList(Recurrent(width, options.hidden) for width in shape.widths.values())
+        self.fusion = nn.Linear(len(self.readers) * options.hidden, options.hidden)
+        self.dropout = nn.Dropout(options.dropout)
+        self.heads = Heads(options.hidden, shape.labels)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the outputs for a batch of sequences."""
+        last = []
+        for reader, (name, rows) in zip(self.readers, batch.inputs.items(), strict=True):
+            means, lengths = window_means(rows, batch.lengths[name], self.window)
+            last.append(last_states(reader(means, lengths), lengths))
+        fused = self.fusion(self.dropout(torch.cat(last, -1))).relu()
+        outputs: dict[str, Tensor] = self.heads(self.dropout(fused))
+        return outputs
+
+
+def build(options: Options, setup: Setup) -> NetworkBaseline:
+    return NetworkBaseline(partial(Network, options), Schedule.of(options), setup, kind="sequences", standardise=True)

@@ -1,0 +1,81 @@
+"""Layers for rows of different number: they are averaged in windows, and read in order by a GRU.
+
+Conventions:
+    B sequences of a batch, T rows of the longest, d numbers of a row. Rows are `(B, T, d)` float32; `lengths`, `(B,)`
+    int64, are how many of them are real, 0 for a sequence that is missing. Padding comes after the real rows, and is
+    zeros in what these layers return; so nothing depends on the other sequences of a batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def real_rows(lengths: Tensor, n_rows: int) -> Tensor:
+    """Return which of `n_rows` rows are real, `(B, n_rows)`."""
+    return torch.arange(n_rows, device=lengths.device) < lengths[:, None]
+
+
+def window_means(rows: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return the means of every `size` rows that follow each other, and how many there are.
+
+    The padding is zeros. The last window of a sequence may have fewer rows, and its mean is that of these. (MERBench
+    pads in front, with zeros that count in the first mean.)
+    """
+    if size == 1:
+        return rows, lengths
+    windows = -(-rows.shape[1] // size)
+    padded = nn.functional.pad(rows, (0, 0, 0, windows * size - rows.shape[1]))
+    counts = (lengths[:, None] - size * torch.arange(windows, device=lengths.device)).clamp(1, size)
+    return padded.unflatten(1, (windows, size)).sum(2) / counts[..., None], (lengths + size - 1) // size
+
+
+class Recurrent(nn.Module):
+    """The states of a GRU (Cho et al. 2014) of one layer after every row, `(B, T, h)`; `(B, T, 2 h)` of two directions.
+
+    Forwards, torch's own layer reads the padding after the real rows, where it does not matter; backwards, it would
+    read it before them. So real rows are reversed before they are read, and so are their states after that. (Packed
+    sequences have the same effect and take longer.)
+
+    Args:
+        n_in: numbers of a row.
+        n_hidden: width h of a state.
+        backwards: what reads the rows from the last to the first: `none`, a cell of its `own`, or the `same` cell that
+            reads them forwards.
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, *, backwards: str = "none") -> None:
+        super().__init__()
+        if backwards not in ("none", "own", "same"):
+            raise ValueError(f"no cell '{backwards}'")
+        self.forwards = nn.GRU(n_in, n_hidden, batch_first=True)
+        self.backwards = nn.GRU(n_in, n_hidden, batch_first=True) if backwards == "own" else None
+        self.one_direction = backwards == "none"
+
+    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states of rows."""
+        states: Tensor
+        if self.one_direction:
+            states = self.forwards(rows)[0]
+        else:
+            last_first = reversed_rows(rows, lengths)
+            if self.backwards is None:
+                ahead, back = self.forwards(torch.cat([rows, last_first]))[0].chunk(2)
+            else:
+                ahead, back = self.forwards(rows)[0], self.backwards(last_first)[0]
+            states = torch.cat([ahead, reversed_rows(back, lengths)], -1)
+        return states.masked_fill(~real_rows(lengths, rows.shape[1])[..., None], 0)
+
+
+def reversed_rows(rows: Tensor, lengths: Tensor) -> Tensor:
+    """Return the real rows in reverse order, and the padding where it was."""
+    steps = torch.arange(rows.shape[1], device=rows.device)
+    index = torch.where(real_rows(lengths, rows.shape[1]), lengths[:, None] - 1 - steps, steps)
+    return rows.gather(1, index[..., None].expand_as(rows))
+
+
+def last_states(states: Tensor, lengths: Tensor) -> Tensor:
+    """Return the state after the last real row, `(B, h)`; zeros for a sequence without rows."""
+    index = (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, states.shape[2])
+    return states.gather(1, index).squeeze(1)
