@@ -1,12 +1,14 @@
 """Features of clips, of several extractors at once: compared with one decoding and each extractor by itself.
 
 Inputs: the 15 clips of `$MERBENCH_TEST_DATA/data/media/video` (11 of 360 × 288 in MPEG-1, 4 of 524 to 844 pixels in
-H.264; 54 s in all), twice each. Extractors: all shipped ones of sound, pictures and faces that can be constructed here;
-faces are searched for again in every round.
-Timed: `merbench.features.extraction.extract`, from the corpus to its new features, in one process and in two; and, by
-itself, on one copy of the clips times two: constructing (once), digests, decoding (sound at 16 kHz, all pictures), the
-search for faces, and every extractor on what was decoded. Then: peak memory of a new process for pictures of 10 and of
-100 s, and for sound of 1 and of 11 minutes; texts of ten words through `extract` and by the encoder itself.
+H.264; 54 s in all), in two copies that differ in their last byte. Extractors: all shipped ones of sound, pictures and
+faces that can be constructed here; faces are searched for again in every round.
+Timed: `merbench.features.extraction.extract`, from the corpus to its new features, in one process and in two, of all
+clips, and of two equal ones, which is mostly the start; and, by itself, on one copy of the clips times two:
+constructing (once), digests, decoding (sound at 16 kHz, all pictures), the search for faces, and every extractor on
+what was decoded. What the machine allows: one copy in a process of its own, and both copies in two such at once, timed
+when each has started and measured a clip. Then: peak memory of a new process for pictures of 10 and of 100 s, and for
+sound of 1 and of 11 minutes; texts of ten words through `extract` and by the encoder itself.
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ import pyarrow as pa
 
 from benchmarks.measuring import machine, peak_bytes, race, seconds, table
 from merbench.corpus import Contents, Corpus, Metadata, write_corpus
+from merbench.engine import suitable_threads
+from merbench.engine.threads import ONE_THREAD
 from merbench.errors import MerbenchError
-from merbench.features.clips import FaceSearch, feed
+from merbench.features.clips import FaceSearch, feed, measure_clips
 from merbench.features.extraction import Request, extract
 from merbench.features.extractor import Picture
 from merbench.features.outputs import Recipe, kept_for_a_run
@@ -119,44 +123,113 @@ def by_themselves(clips: list[Path], recipes: list[Recipe]) -> dict[str, float]:
     return times
 
 
-def of_clips(folder: Path, clips: list[Path]) -> None:
-    """Print how long extracting takes, and its parts."""
-    recipes = usable()
-    media = folder / "clips"
-    media.mkdir()
-    ids = []
+def copied(clips: list[Path], folder: Path) -> list[str]:
+    """Write the copies of clips, and return their names; copies of one digest would share their faces."""
+    folder.mkdir()
+    names = []
     for copy in range(COPIES):
         for path in clips:
-            ids.append(f"{path.stem}-{copy}")
-            data = path.read_bytes()
-            (media / f"{ids[-1]}{path.suffix}").write_bytes(data + bytes([copy]) * (path.suffix == ".mpg"))
+            names.append(f"{path.stem}-{copy}")
+            end = bytes([copy]) if path.suffix == ".mpg" else b"\0\0\0\x09free" + bytes([copy])  # decoders skip both
+            (folder / f"{names[-1]}{path.suffix}").write_bytes(path.read_bytes() + end)
+    return names
+
+
+def extracting(corpus: Corpus, request: Request, workers: int) -> float:
+    """Return how long extracting takes, faces included."""
+    forget_faces()
+    start = time.perf_counter()
+    extract(corpus, request, replace=True, workers=workers)
+    return time.perf_counter() - start
+
+
+def independent(media: Path, n: int) -> float:
+    """Return how long new processes take that know nothing of each other, each for one copy, once all are ready."""
+    command = [sys.executable, "-m", "benchmarks.extract", "copy"]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, str(copy), str(media)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={**os.environ, **ONE_THREAD},
+                )
+            )
+            for copy in range(n)
+        ]
+        _lines(processes)
+        forget_faces()
+        start = time.perf_counter()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+        _lines(processes)
+        return time.perf_counter() - start
+
+
+def _lines(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Wait for a line of each process."""
+    for process in processes:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError("a process that measures one copy of the clips failed")
+
+
+def copy_here(copy: int, media: Path) -> None:
+    """Measure a copy of the clips, when a line arrives: what one of several independent processes does."""
+    recipes, clips = usable(), sorted(media.glob(f"*-{copy}.*"))
+    with suitable_threads(0):
+        measure_clips({clips[0].stem: clips[0]}, recipes)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for clip in clips:
+            measure_clips({clip.stem: clip}, recipes)
+        print("done", flush=True)
+
+
+def of_clips(folder: Path, clips: list[Path]) -> None:
+    """Print how long extracting takes, and its parts."""
+    recipes, media = usable(), folder / "clips"
+    ids = copied(clips, media)
     corpus = corpus_of(folder / "corpus", ids)
+    few = corpus_of(folder / "few", ids[:: len(clips)])
     request = Request([Recipe(recipe.name, recipe.source) for recipe in recipes], media=[media])
+    contenders: dict[str, Callable[[], float]] = {
+        "one process": lambda: extracting(corpus, request, 1),
+        "two workers": lambda: extracting(corpus, request, 2),
+        "one process, two clips": lambda: extracting(few, request, 1),
+        "two workers, two clips": lambda: extracting(few, request, 2),
+        "an independent process, half of the clips": lambda: independent(media, 1),
+        "two at once, a half each": lambda: independent(media, 2),
+    }
     parts: dict[str, list[float]] = defaultdict(list)
     results: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS):
         with kept_for_a_run():
             for name, value in by_themselves(clips, [Recipe(item.name, item.source) for item in recipes]).items():
                 parts[name].append(value * (1 if name == "constructing" else COPIES))
-        for name, workers in (("one process", 1), ("two workers", 2), ("start of two workers", 0)):
-            forget_faces()
-            start = time.perf_counter()
-            if workers:
-                extract(corpus, request, replace=True, workers=workers)
-            else:
-                few = corpus_of(folder / f"few-{len(results[name])}", [ids[0], ids[-1]])
-                extract(few, request, workers=2)
-            results[name].append(time.perf_counter() - start)
+        for name, contender in contenders.items():
+            results[name].append(contender())
     median = {name: statistics.median(values) for name, values in {**parts, **results}.items()}
     floor = sum(median[name] for name in parts)
     rows = [(name, seconds(median[name])) for name in parts]
     rows += [("all of these", seconds(floor))]
     rows += [(name, seconds(median[name])) for name in results]
     print(table(("", f"{len(ids)} clips"), rows))
-    beyond = median["two workers"] - median["start of two workers"]
-    each = median["one process"] * (len(ids) - 2) / len(ids)
     print(f"\n{len(recipes)} extractors: {median['one process'] / floor:.2f} times the sum of the parts")
-    print(f"two workers beyond their start, with a clip each: {each / beyond:.2f} times one process\n")
+    one, two, few_one, few_two, half, halves = (np.array(results[name]) for name in contenders)
+    for name, ratios in (
+        ("two workers beyond their start (with a clip each)", (one - few_one) / (two - few_two)),
+        ("two independent processes", COPIES * half / halves),
+    ):
+        print(f"{name}: {_listed(ratios)} times one, median {np.median(ratios):.2f}")
+    print()
+
+
+def _listed(ratios: np.ndarray) -> str:
+    return ", ".join(f"{ratio:.2f}" for ratio in ratios)
 
 
 def memory(kind: str, repeat: int, folder: Path) -> int:
@@ -241,7 +314,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
+    if sys.argv[1:2] == ["copy"]:
+        copy_here(int(sys.argv[2]), Path(sys.argv[3]))
+    elif len(sys.argv) == 4:
         memory_here(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
     else:
         sys.exit(main())
