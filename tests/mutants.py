@@ -300,7 +300,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("return  # its columns are not known", "continue"),
     ],
     # Training and robustness.
-    ("merbench/training/protocol.py", "tests/training/test_data.py"): [
+    ("merbench/training/samples.py", "tests/training/test_data.py"): [
         ('return self.cluster if self.n_clusters > 1 else ""', "return self.cluster"),
         ("grouped_folds(self.clusters, ", "grouped_folds(np.arange(len(self)), "),
     ],

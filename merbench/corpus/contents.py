@@ -267,7 +267,8 @@ def _finite(block: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _number_bytes(values: NDArray[Any], code: str) -> bytes:
     """Return little-endian bytes; adding zero makes one of the two zeros that are equal and differ in bits."""
-    data: bytes = (values + values.dtype.type(0)).astype(code, copy=False).tobytes()
+    with np.errstate(invalid="ignore"):  # of NaN, which only a corrupted file has
+        data: bytes = (values + values.dtype.type(0)).astype(code, copy=False).tobytes()
     return data
 
 

@@ -30,11 +30,9 @@ from merbench.corpus.delimited import Delimited, read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import CORPORA, Corpus
 from merbench.errors import InvalidCorpus, Problem, UsageError, did_you_mean, listed
+from merbench.files.arrow import write_arrow
 from merbench.files.reading import arrow_file, sha256_file
 from merbench.files.writing import atomic_path, exclusive, write_text
-
-_ROW_GROUP_BYTES = 32_000_000
-"""About how many bytes of values a feature's file has in each row group."""
 
 
 def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replace: bool = False) -> Corpus:
@@ -60,13 +58,13 @@ def write_corpus(folder: Path, metadata: Metadata, contents: Contents, *, replac
 def _write_folder(folder: Path, metadata: Metadata, contents: Contents) -> None:
     features = contents.features
     members = [SAMPLES_FILE, *map(feature_file, features)]
-    _write_parquet(contents.samples, folder / SAMPLES_FILE, "zstd")
+    _write_parquet(contents.samples, folder / SAMPLES_FILE)
     if contents.reference is not None:
         members.append(REFERENCE_FILE)
-        _write_parquet(contents.reference, folder / REFERENCE_FILE, "zstd")
+        _write_parquet(contents.reference, folder / REFERENCE_FILE)
     for name, feature in features.items():
         (folder / feature_file(name)).parent.mkdir(exist_ok=True)
-        _write_feature(feature, folder / feature_file(name))
+        write_arrow(feature.to_table(), folder / feature_file(name))
     content = ContentDigests(
         samples=table_digest(contents.samples),
         reference=None if contents.reference is None else table_digest(contents.reference),
@@ -81,19 +79,10 @@ def _write_folder(folder: Path, metadata: Metadata, contents: Contents) -> None:
     write_text(folder / FILE_NAME, to_toml(declared))
 
 
-def _write_feature(feature: Feature, path: Path) -> None:
-    """Write a feature, not compressed: that would save a tenth of its size and cost half the speed of reading.
-
-    Arrow takes several times the memory of a row group to write or read it, so that large features have many.
-    """
-    n_rows = max(1, _ROW_GROUP_BYTES * len(feature) // max(feature.values.nbytes, 1))
-    _write_parquet(feature.to_table(), path, "none", n_rows)
-
-
-def _write_parquet(table: pa.Table, path: Path, compression: str, n_rows: int | None = None) -> None:
+def _write_parquet(table: pa.Table, path: Path) -> None:
     plain = table.replace_schema_metadata(None)
     with arrow_file(path, "wb") as file:
-        pq.write_table(plain, file, row_group_size=n_rows, compression=compression, use_dictionary=False)
+        pq.write_table(plain, file, compression="zstd", use_dictionary=False)
 
 
 def add_features(
@@ -132,7 +121,8 @@ def add_features(
             toml = stack.enter_context(atomic_path(folder / FILE_NAME))
             for name, feature in ((name, features[name].sorted()) for name in sorted(features)):
                 path = stack.enter_context(atomic_path(folder / feature_file(name)))
-                _write_feature(feature, path)
+                write_arrow(feature.to_table(), path)
+                files.pop(declared.feature_file(name), None)
                 files[feature_file(name)], digests[name] = sha256_file(path), feature_digest(feature)
             others = {name: record for name, record in declared.extracted.items() if name not in features}
             update = {
@@ -141,6 +131,8 @@ def add_features(
                 "extracted": {**others, **(records or {})},
             }
             toml.write_bytes(to_toml(declared.model_copy(update=update)).encode())
+        for member in declared.files.keys() - files.keys():  # a feature in Parquet that was replaced
+            (folder / member).unlink(missing_ok=True)
     return CORPORA.load(folder)
 
 

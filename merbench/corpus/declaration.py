@@ -82,6 +82,11 @@ class CorpusDeclaration(Metadata):
     content: ContentDigests
     extracted: dict[str, ExtractionRecord] = Field(default={})  # feature -> how it was extracted
 
+    def feature_file(self, name: str) -> str:
+        """Return the path of a feature's file in the corpus folder; older corpora have Parquet files."""
+        older = f"features/{name}.parquet"
+        return older if older in self.files and feature_file(name) not in self.files else feature_file(name)
+
 
 def sequence_name(name: str, unit: str) -> str:
     """Return what the sequence is called that a feature was pooled from: `wavlm.frames`, `sentence.tokens`."""
@@ -89,8 +94,8 @@ def sequence_name(name: str, unit: str) -> str:
 
 
 def feature_file(name: str) -> str:
-    """Return the path of a feature's file in the corpus folder."""
-    return f"features/{name}.parquet"
+    """Return the path that a feature is written to in the corpus folder."""
+    return f"features/{name}.arrow"
 
 
 def parse_metadata(where: str, **metadata: Any) -> Metadata:
@@ -143,11 +148,11 @@ def _pairing_problems(declaration: CorpusDeclaration) -> Iterator[Problem]:
     """Yield a problem for every table with a digest of its bytes and none of its values, or vice versa."""
     content = declaration.content
     tables = {SAMPLES_FILE, REFERENCE_FILE}
-    valued = {*map(feature_file, content.features), *(tables if content.reference else {SAMPLES_FILE})}
+    valued = {*map(declaration.feature_file, content.features), *(tables if content.reference else {SAMPLES_FILE})}
     stored = {
         member
         for member in declaration.files
-        if member in tables or (member.startswith("features/") and member.endswith(".parquet"))
+        if member in tables or (member.startswith("features/") and member.endswith((".arrow", ".parquet")))
     }
     for member in sorted(valued - stored):
         yield Problem("E207", f"{member} is missing: its values have a digest in [content]", column="files")

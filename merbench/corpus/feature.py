@@ -1,4 +1,4 @@
-"""Features: one vector, or one sequence of frames, per sample; read from NPZ, Parquet and `.npy` files.
+"""Features: one vector, or one sequence of frames, per sample; read from NPZ, Parquet, Arrow and `.npy` files.
 
 Conventions:
     `ids` are sorted sample ids, n of them. Utterance vectors are `values` (n, d) float32. Frames of all samples
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from merbench.corpus.declaration import ID
 from merbench.errors import UsageError, counted, did_you_mean, fault, listed, printable
+from merbench.files.arrow import mapped_file, table_in
 from merbench.files.npy import read_npy, read_npz
 from merbench.files.paths import expanded
 from merbench.files.reading import read_parquet
@@ -173,17 +174,22 @@ class Feature:
     def from_table(cls, table: pa.Table) -> Feature:
         """Return the feature that a table of `to_table`'s schema contains; raise `ValueError` for another schema."""
         shape_of_schema(table.schema)
-        ids, rows = table[ID].combine_chunks(), table[VALUES].combine_chunks()
+        ids, rows = _joined_column(table[ID]), _joined_column(table[VALUES])
         offsets = times = None
         if pa.types.is_list(rows.type):
             offsets, rows = _lists(rows)
         if TIMES in table.column_names:
-            own, seconds = _lists(table[TIMES].combine_chunks())
+            own, seconds = _lists(_joined_column(table[TIMES]))
             if offsets is None or not np.array_equal(own, offsets):
                 raise ValueError("its frames and their times differ in number")
             times = seconds.to_numpy(zero_copy_only=False)
         values = rows.flatten().to_numpy(zero_copy_only=False).reshape(-1, rows.type.list_size)
         return cls(ids, values, offsets, times)
+
+
+def _joined_column(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, which is a copy only if it is in several parts."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _lists(rows: pa.ListArray) -> tuple[NDArray[np.int64], pa.Array]:
@@ -225,7 +231,7 @@ def read_feature(source: str, wanted: Iterable[str] | None = None) -> Feature:
 
     Args:
         source: path of an NPZ file (arrays `ids` and `values`, or one array per sample id; `PATH:ARRAY` takes
-            another array than `values`), of a Parquet file (columns `sample_id`, `values`), or of a folder.
+            another array than `values`), of a Parquet or Arrow file (columns `sample_id`, `values`), or of a folder.
         wanted: sample ids to read from a folder; all of it when None.
 
     Raises:
@@ -241,10 +247,12 @@ def read_feature(source: str, wanted: Iterable[str] | None = None) -> Feature:
             case ".npz":
                 return _from_npz(path, array)
             case ".parquet":
-                return _from_parquet(path)
+                return _from_table(read_parquet(path, most_bytes=MOST_FEATURE_BYTES))
+            case ".arrow":
+                return _from_table(table_in(mapped_file(path)))
     except UNREADABLE as error:
         raise UsageError(f"cannot be read: {fault(error)}") from error
-    raise UsageError("must be an .npz file, a .parquet file, or a folder of one .npy per sample")
+    raise UsageError("must be an .npz, .parquet or .arrow file, or a folder of one .npy per sample")
 
 
 def _path_and_array(source: str) -> tuple[Path, str | None]:
@@ -330,12 +338,12 @@ def _from_arrays(names: Sequence[str], parts: Sequence[NDArray[Any]]) -> Feature
     return Feature.from_frames(names, parts)
 
 
-def _from_parquet(path: Path) -> Feature:
-    table = read_parquet(path, most_bytes=MOST_FEATURE_BYTES)
+def _from_table(table: pa.Table) -> Feature:
+    """Return the feature in a table of one list, or list of lists, of numbers for each sample."""
     missing = [name for name in (ID, VALUES) if name not in table.column_names]
     if missing:
         raise UsageError(f"no column {listed(missing)}; the columns are {listed(table.column_names, 12)}")
-    ids, rows = table[ID].cast(pa.string()).combine_chunks(), table[VALUES].combine_chunks()
+    ids, rows = _joined_column(table[ID].cast(pa.string())), _joined_column(table[VALUES])
     if not _is_list(rows.type):
         raise UsageError(f"'{VALUES}' contains {rows.type}; expected: lists of numbers, or of lists of numbers")
     if not _is_list(rows.type.value_type):

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from merbench.builders import BUILDERS, Builder
 from merbench.corpus.contents import feature_digest, table_digest, type_name
@@ -31,14 +30,14 @@ from merbench.corpus.declaration import (
     CorpusDeclaration,
     Metadata,
     Modality,
-    feature_file,
     read_declaration,
     sequence_name,
 )
 from merbench.corpus.feature import MOST_FEATURE_BYTES, Feature, shape_of_schema
 from merbench.errors import DeclarationError, IntegrityError, Problem, UnknownName, UsageError, did_you_mean, listed
+from merbench.files.arrow import rows_and_schema, table_in, verified_file
 from merbench.files.paths import is_path, resolve_inside
-from merbench.files.reading import arrow_file, read_parquet, read_verified, sha256_bytes
+from merbench.files.reading import read_parquet, read_verified, sha256_bytes
 from merbench.registry import Registry
 from merbench.store import Store, file_problem
 
@@ -165,13 +164,9 @@ class Corpus:
     def feature_shape(self, name: str) -> tuple[int, int, bool]:
         """Return a feature's number of samples, its width, and whether it contains frames; reads no values."""
         with self._remedied():
-            path = self._feature_path(name)
-            try:
-                with arrow_file(path) as source, pq.ParquetFile(source) as file:
-                    n_samples, schema = file.metadata.num_rows, file.schema_arrow
-            except (OSError, ValueError, pa.ArrowException) as error:
-                raise IntegrityError(f"{path}: not a readable Parquet file") from error
+            path, _ = self._feature_path(name)
             with _integrity(path):
+                n_samples, schema = rows_and_schema(path)
                 return (n_samples, *shape_of_schema(schema))
 
     @contextmanager
@@ -183,23 +178,30 @@ class Corpus:
             raise IntegrityError(f"{error}; {self.remedy}") from error
 
     def _feature(self, name: str) -> Feature:
-        path = self._feature_path(name)
-        table = _parse(path, read_verified(path, self.declaration.files[feature_file(name)]), MOST_FEATURE_BYTES)
+        path, recorded = self._feature_path(name)
         with _integrity(path):
+            if path.suffix == ".arrow":
+                table = table_in(verified_file(path, recorded))
+            else:
+                table = read_parquet(read_verified(path, recorded), most_bytes=MOST_FEATURE_BYTES)
             feature = Feature.from_table(table)
             if problem := feature.shape_problem():
                 raise ValueError(problem)
         _require_sorted(path, feature.ids)
         return feature
 
-    def _feature_path(self, name: str) -> Path:
+    def _feature_path(self, name: str) -> tuple[Path, str]:
+        """Return the file of a feature, and the recorded digest of its bytes."""
         if name not in self.features:
             raise UnknownName(f"feature of corpus {self.name}", name, self.features)
-        return resolve_inside(self.folder, feature_file(name))
+        member = self.declaration.feature_file(name)
+        return resolve_inside(self.folder, member), self.declaration.files[member]
 
     def _table(self, member: str, required: tuple[str, ...], recorded: str) -> pa.Table:
         path = resolve_inside(self.folder, member)
-        table = _parse(path, read_verified(path, self.declaration.files[member]), MOST_TABLE_BYTES)
+        with _integrity(path):
+            data = read_verified(path, self.declaration.files[member])
+            table = read_parquet(data, most_bytes=MOST_TABLE_BYTES)
         for name in required:
             if name not in table.column_names or table[name].type != pa.string():
                 raise IntegrityError(f"{path}: no column '{name}' of strings")
@@ -210,11 +212,6 @@ class Corpus:
             raise IntegrityError(f"{path}: contains a column of a type that corpora do not have") from error
         _require_content(self.folder, member, digest, recorded)
         return table
-
-
-def _parse(path: Path, data: bytes, most_bytes: int) -> pa.Table:
-    with _integrity(path):
-        return read_parquet(data, most_bytes=most_bytes)
 
 
 @contextmanager
@@ -323,7 +320,7 @@ def _value_problem(corpus: Corpus, member: str) -> Problem | None:
         elif member == REFERENCE_FILE and content.reference is not None:
             corpus._table(member, (ID,), content.reference)
         for name, recorded in content.features.items():
-            if member == feature_file(name):
+            if member == corpus.declaration.feature_file(name):
                 _require_content(corpus.folder, member, feature_digest(corpus._feature(name)), recorded)
     except IntegrityError as error:
         return Problem("E603", str(error))

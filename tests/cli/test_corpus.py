@@ -145,7 +145,7 @@ features
 def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, merbench: Command) -> None:
     merbench(CREATE)
     folder = home / "corpora" / "mine"
-    for member in ("samples.parquet", "features/text.parquet"):
+    for member in ("samples.parquet", "features/text.arrow"):
         with (folder / member).open("ab") as file:
             file.write(b"x")
     (folder / "notes.txt").write_text("mine")
@@ -155,7 +155,7 @@ def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, merbench:
         f"{folder}: 1 warning\n"
         "  W601  notes.txt: the file is not recorded in corpus.toml\n"
         f"{folder}: 2 problems\n"
-        "  E602  features/text.parquet: the file changed\n"
+        "  E602  features/text.arrow: the file changed\n"
         "  E602  samples.parquet: the file changed\n"
         "import or create the corpus again, with --force\n",
     )

@@ -15,6 +15,7 @@ from merbench.corpus import Metadata, OwnFiles, create_corpus, verify_corpus
 from merbench.corpus.clips import find_clips
 from merbench.corpus.declaration import parse_metadata
 from merbench.errors import DeclarationError, InvalidCorpus, UsageError
+from merbench.files.arrow import write_arrow
 
 SAMPLES = (
     "sample_id,split,speaker,age,loudness,transcript\na,train,1,30,.5,hello\nb,test,2,,1e-3,\nc,test,2,41,-2.,42\n"
@@ -103,7 +104,7 @@ def test_targets_are_taken_out_of_the_samples(files: Path) -> None:
 
 
 def saved(folder: Path, name: str, content: Any) -> str:
-    """Write arrays as an NPZ, columns as Parquet, arrays by id as a folder of `.npy`, or text; return the path."""
+    """Write arrays as an NPZ, columns as Parquet or Arrow, arrays by id as a folder of `.npy`, or text."""
     path = folder / name
     if isinstance(content, str):
         path.write_text(content)
@@ -111,6 +112,8 @@ def saved(folder: Path, name: str, content: Any) -> str:
         np.savez(path, **content)
     elif path.suffix == ".parquet":
         pq.write_table(pa.table(content), path)
+    elif path.suffix == ".arrow":
+        write_arrow(pa.table(content), path)
     else:
         path.mkdir()
         for key, value in content.items():
@@ -131,6 +134,7 @@ ROWS = [vector.tolist() for vector in VECTORS.values()]
         ("f", {name: vector[None].astype(np.float16) for name, vector in VECTORS.items()}, ""),
         ("f.parquet", {"sample_id": IDS[::-1], "values": ROWS[::-1], "x": [1, 2, 3]}, ""),
         ("f.parquet", {"sample_id": IDS, "values": pa.array(ROWS, pa.list_(pa.float32(), 2))}, ""),
+        ("f.arrow", {"sample_id": IDS[::-1], "values": pa.array(ROWS[::-1], pa.list_(pa.float32(), 2))}, ""),
     ],
 )
 def test_vectors_in_every_form(files: Path, name: str, content: Any, array: str) -> None:
@@ -174,7 +178,7 @@ ONE = np.zeros((1, 2))
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("f.mat", "x", "must be an .npz file, a .parquet file, or a folder of one .npy per sample"),
+        ("f.mat", "x", "must be an .npz, .parquet or .arrow file, or a folder of one .npy per sample"),
         ("f.npz", "no archive", "cannot be read: "),
         ("f.parquet", "PAR1", "cannot be read: "),
         ("f", {}, "no .npy file of a sample in this folder"),

@@ -19,7 +19,7 @@ from blind_candidates import LABELS, BlindCandidates, csv_rows, csv_text, sample
 from hand_made_boards import board, with_ranks
 from hand_made_reports import full_report
 from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
-from made_corpus import made_corpus
+from made_corpus import made_corpus, with_parquet
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
 from merbench.banks.bank import Bank
@@ -339,6 +339,7 @@ def _corpora(folder: Path) -> dict[str, Format]:
     made_corpus(corpus, name="corpus", samples=pa.table({"sample_id": ids, "split": ["train", "test", "test"], "transcript": ["x", "", "z"]}), reference=pa.table({"sample_id": ids, "discrete": ["sad", "glad", None], "words": [["a"], [], ["b", "c"]]}), features={"f": Feature.from_vectors(ids, np.ones((3, 2), np.float32)),
                   "g": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (1, 2, 3)]),
                   "h": Feature.from_frames(ids, [np.ones((n, 2), np.float32) for n in (0, 2, 3)], [np.arange(n) / 4 for n in (0, 2, 3)])}, extracted=_EXTRACTED)  # fmt: skip
+    with_parquet(CORPORA.read(corpus), "f")
     declared = (corpus / "corpus.toml").read_text()
 
     def recorded(member: str) -> Callable[[Path], object]:
@@ -382,8 +383,8 @@ def _corpora(folder: Path) -> dict[str, Format]:
             "samples.parquet",
             "reference.parquet",
             "features/f.parquet",
-            "features/g.parquet",
-            "features/h.parquet",
+            "features/g.arrow",
+            "features/h.arrow",
         )
     }
     return {
@@ -391,9 +392,10 @@ def _corpora(folder: Path) -> dict[str, Format]:
         "corpus tsv": Format(folder / "corpus.tsv", [text.replace(b",", b"\t")], scrambled, _read_table),
         "corpus clips": Format(folder / "clips.csv", [b"split,file,mood\ntrain,a/x.wav,sad\ntest,y,glad\ntest,z.mp4,\n"], scrambled, _create_of_clips),
         "corpus.toml": Format(corpus / "corpus.toml", [declared.encode()], scrambled, _in_folder(CORPORA.read)),
-        **{f"corpus {member}": Format(folder / "member", [data], parquet, recorded(member)) for member, data in files.items()},
+        **{f"corpus {member}": Format(folder / "member", [data], parquet if member.endswith(".parquet") else scrambled, recorded(member)) for member, data in files.items()},
         "feature npz": Format(folder / "feature.npz", [_npz(vectors), _npz(vectors, packed=True), _npz(frames)], zipped(_member), lambda path: read_feature(str(path))),
         "feature parquet": Format(folder / "feature.parquet", [*_parquets_of(table), *_parquets_of(nested), *_parquets_of(timed)], parquet, lambda path: read_feature(str(path))),
+        "feature arrow": Format(folder / "feature.arrow", [files["features/g.arrow"], files["features/h.arrow"]], scrambled, lambda path: read_feature(str(path))),
         "feature npy": Format(folder / "npys" / "a.npy", [single.getvalue()], npy, lambda path: read_feature(str(path.parent))),
         "release pickles": Format(folder / "label.npz", [_pickled_npz(train=labels, test=labels)], zipped(_member), _with_problems(label_archive({"train": "train", "test": "test"}))),
         "release arrays": Format(folder / "arrays.npz", [_npz(COLUMNS)], zipped(_member), _with_problems(arrays)),

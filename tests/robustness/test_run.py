@@ -415,7 +415,7 @@ def test_without_references_or_with_a_changed_corpus_nothing_is_trained(corrupte
     with pytest.raises(WithheldReference, match=r"^the references of split 'test' of small are withheld"):
         scored(corrupted_track(withheld=True), {"snr_db": [5]})
     track = corrupted_track(name="two")
-    with (track.folder / "corpus" / "features" / "audio.parquet").open("ab") as file:
+    with (track.folder / "corpus" / "features" / "audio.arrow").open("ab") as file:
         file.write(b"x")
     with pytest.raises(IntegrityError, match="audio"):
         scored(track, {"snr_db": [5]})
