@@ -87,7 +87,7 @@ def create(
         INPUT,
         "--feature-file NAME=PATH",
         "Feature NAME from an NPZ (arrays ids and values, or one array per sample id; PATH:ARRAY takes another "
-        "array than values), a Parquet or Arrow file (sample_id, values), or a folder of one .npy a sample; repeatable.",
+        "array than values), a Parquet or Arrow file (sample_id, values), or a folder of .npy files; repeatable.",
     ),
     media: Path | None = option(
         INPUT, "--media DIR", "Folder of clips that the samples name; a table without sample_id gets names of files."

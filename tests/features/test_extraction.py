@@ -81,7 +81,7 @@ def test_two_workers_give_the_same_numbers(clips: Path, tmp_path: Path) -> None:
     two = extracted(
         corpus(tmp_path / "b"), clips, of=("voice", "face"), workers=2, progress=lambda *call: calls.append(call)
     )
-    for name in ("corpus.toml", "features/voice.arrow", "features/face.parquet"):
+    for name in ("corpus.toml", "features/voice.arrow", "features/face.arrow"):
         assert (one.corpus.folder / name).read_bytes() == (two.corpus.folder / name).read_bytes()
     assert calls == [("extracting", number, 5) for number in range(1, 6)]
 
