@@ -35,7 +35,7 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, f
 COMMANDS = {
     "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
     "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
-    "Baselines": (baselines.baselines, baselines.run_baseline, runs.predict, baselines.ensemble),
+    "Baselines": (baselines.baselines, baselines.run_baseline, runs.predict, baselines.ensemble, runs.runs),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
     "Features": (extract.extract,),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),

@@ -30,7 +30,7 @@ def option(group: str | None, declared: str, help: str, default: Any = None, **s
         settings: see `typer.Option`.
     """
     names = [word for word in declared.split() if word.startswith("-")]
-    metavar = declared.rpartition(" ")[2] if len(names) < len(declared.split()) else None
+    metavar = " ".join(word for word in declared.split() if word not in names) or None
     return typer.Option(default, *names, metavar=metavar, help=help, rich_help_panel=group, **settings)
 
 

@@ -20,6 +20,7 @@ from merbench.training.protocol import (
     Setup,
     Storable,
 )
+from merbench.training.records import StoredRun, find_runs, read_run
 from merbench.training.run import BaselineRun, run_baseline
 from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
@@ -42,17 +43,20 @@ __all__ = [
     "Sequences",
     "Setup",
     "Storable",
+    "StoredRun",
     "TensorBoard",
     "TrainingSet",
     "cross_validate",
     "ensemble",
     "feature_set",
+    "find_runs",
     "list_baselines",
     "load_baseline",
     "open_models",
     "predict",
     "random_folds",
     "ranking_value",
+    "read_run",
     "run_baseline",
     "training_set",
 ]

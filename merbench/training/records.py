@@ -8,7 +8,7 @@ Conventions:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,11 @@ class _TrackPart(_Part):
     fingerprint: str
     content: dict[str, Any] | None = None  # records of earlier versions have none
 
+    @property
+    def id(self) -> str:
+        """The track's id."""
+        return self.key.partition("@")[0]
+
 
 class _CorpusPart(_Part):
     name: str
@@ -48,6 +53,7 @@ class _CorpusPart(_Part):
 class _BaselinePart(_Part):
     name: str
     files: dict[str, str] = Field(default_factory=dict)
+    preset: str | None = None
 
 
 class _InputPart(_Part):
@@ -114,6 +120,17 @@ class StoredRun:
             raise UsageError(f"{self.path}: the track does not have the fingerprint that is recorded")
         return track
 
+    def names(self) -> dict[str, str]:
+        """Return the key of every score by the short name that the track shows it by, the one that ranks first."""
+        try:
+            track = self.track()
+            short = {spec.key: track.metric_label(spec) for spec in track.metrics}
+        except UsageError:  # a record of an earlier version
+            short = {key: key.partition("(")[0] for key in self.record.cross_validated}
+        keys = {short.get(key, key): key for key in self.record.cross_validated}
+        first = [name for name in self.record.ranking[:1] if name in keys]
+        return {name: keys[name] for name in dict.fromkeys([*first, *keys])}
+
 
 def read_run(folder: Path) -> StoredRun:
     """Return the run in a folder; raise `UsageError` if there is none, or its record cannot be read."""
@@ -140,7 +157,7 @@ def find_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
                 if not _is_ensemble(content):
                     runs.append(_run(folder, content))
             except UsageError as error:
-                problems.append(str(error).splitlines()[0])
+                problems.append(str(error))
         elif depth < MOST_DEPTH:
             below = (path for path in folder.iterdir() if not path.name.startswith("."))
             folders += [(path, depth + 1) for path in below if path.is_dir() and not path.is_symlink()]
@@ -167,3 +184,32 @@ def _run(folder: Path, content: Any) -> StoredRun:
         return StoredRun(folder, RunRecord.model_validate(content), content)
     except ValidationError as error:
         raise UsageError(*problem_lines(str(path), declaration_problems(error, lambda _: ()))) from error
+
+
+RESULTS = ("cross_validated", "test", "wall_time_s", "runs", "selection", "parts", "inputs", "warnings")
+"""What a run records of its results, which `differences` leaves out."""
+
+
+def differences(left: StoredRun, right: StoredRun) -> list[tuple[str, Any, Any]]:
+    """Return what differs between the configurations of two runs: path of the key, and both values, None without it."""
+    sides = [
+        dict(_leaves({**_configuration(run), "seeds": [each.seed for each in run.record.runs]}))
+        for run in (left, right)
+    ]
+    keys = sorted({*sides[0], *sides[1]})
+    pairs = [(key, sides[0].get(key), sides[1].get(key)) for key in keys]
+    return [(key, one, other) for key, one, other in pairs if one != other]
+
+
+def _configuration(run: StoredRun) -> dict[str, Any]:
+    content = {key: value for key, value in run.content.items() if key not in RESULTS}
+    baseline = {key: value for key, value in content["baseline"].items() if key not in ("title", "paper")}
+    return {**content, "baseline": baseline, "seeds": [each.seed for each in run.record.runs]}
+
+
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
