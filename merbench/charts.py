@@ -6,7 +6,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,41 @@ def training_curve(
     right.plot(best_epoch, kept, "o", color=VALUE, markersize=4, label="epoch kept, per fold")
     right.set_ylabel(f"{value_name} on the fold left out", color=VALUE)
     right.legend(loc="center right", frameon=False, fontsize="small")
+    _save(figure, path)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCurve:
+    """The trials of a search."""
+
+    values: Sequence[float]  # by number of the trial; NaN of one that has none
+    expected: Sequence[tuple[int, float]]  # (n, mean of the best of any n trials); empty if unknown
+
+
+def search_chart(
+    path: Path, curve: SearchCurve, importances: Mapping[str, float], value_name: str, *, higher_is_better: bool
+) -> None:
+    """Draw a search: every trial and the best so far, with the best of any n, and the importance of every option."""
+    figure = _figure(6.4 + 2.8 * bool(importances), 3.6)
+    columns = figure.add_gridspec(1, 2 if importances else 1, width_ratios=[6.4, 2.8] if importances else None)
+    axes = figure.add_subplot(columns[0, 0])
+    values = np.asarray(curve.values, dtype=np.float64)
+    numbers = np.arange(1, len(values) + 1)
+    best = (np.fmax if higher_is_better else np.fmin).accumulate(values)
+    axes.plot(numbers, values, "o", color=VALUE, markersize=4, alpha=0.6, label="trial")
+    axes.step(numbers, best, where="post", color=VALUE, label="best so far")
+    if curve.expected:
+        axes.plot(*zip(*curve.expected, strict=True), "--", color=LOSS, label="best of any n, mean")
+    axes.set_xlabel("trials")
+    axes.set_ylabel(f"{value_name}, cross-validated")
+    axes.legend(loc="lower right" if higher_is_better else "upper right", frameon=False, fontsize="small")
+    if importances:
+        right = figure.add_subplot(columns[0, 1])
+        shares = sorted(importances.items(), key=lambda item: item[1])
+        right.barh([printable(name, None) for name, _ in shares], [share for _, share in shares], color=VALUE)
+        right.set_xlim(0, 1)
+        right.set_xlabel("share of the variance")
+        _without_frame(right)
     _save(figure, path)
 
 

@@ -28,6 +28,7 @@ from merbench.cli import (
     runs,
     scoring,
     tracks,
+    tune,
 )
 from merbench.cli.parser import App
 from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, fault, printable
@@ -35,7 +36,7 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, f
 COMMANDS = {
     "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
     "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
-    "Baselines": (baselines.baselines, baselines.run_baseline, runs.predict, baselines.ensemble, runs.runs),
+    "Baselines": (baselines.baselines, baselines.run_baseline, tune.tune, runs.predict, baselines.ensemble, runs.runs),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
     "Features": (extract.extract,),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),

@@ -54,13 +54,9 @@ def run_baseline(
     seed: list[int] | None = option(
         TRAINING, "--seed N", "Training seed; repeatable. [default: from baseline.toml]", min=0, max=options.MOST_SEED
     ),
-    preset: str | None = option(TRAINING, "--preset NAME", "Seeds, folds and options of baseline.toml, such as paper."),
+    preset: options.Preset = None,
     folds: options.Folds = None,
-    select: str | None = option(
-        TRAINING,
-        "--select ON",
-        "Select options and epochs on folds, dev, or leave-one-group-out. [default: from the track]",
-    ),
+    select: options.Select = None,
     leave_out: options.LeaveOut = None,
     device: options.Device = "auto",
     intervals: options.Intervals = True,
@@ -74,7 +70,6 @@ def run_baseline(
     from merbench.training import TensorBoard
     from merbench.training import run_baseline as train
 
-    learning = {"folds": folds, "selection": select, "leave_out": leave_out}
     with progress_bar() as progress, nullcontext() if tensorboard is None else TensorBoard(tensorboard) as log:
         run = train(
             track,
@@ -82,7 +77,7 @@ def run_baseline(
             device=device,
             seeds=seed,
             preset=preset,
-            learning={key: value for key, value in learning.items() if value is not None},
+            learning=options.learning(folds, select, leave_out),
             features=feature,
             options=options.baseline_options(settings),
             output=output,

@@ -22,6 +22,7 @@ MOST_SEED = (1 << 63) - 1
 INPUT = "Input"
 INTERVALS = "Confidence intervals"
 TRAINING = "Training"
+SEARCH = "Search"
 CORRUPTION = "Corruption"
 MODEL = "Language model"
 METADATA = "Metadata"
@@ -90,6 +91,18 @@ Folds = Annotated[
         "--folds N",
         "Folds of cross-validation, at least 2. [default: from the track, else the baseline]",
         min=2,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    shared(TRAINING, "--preset NAME", "Seeds, folds and options of baseline.toml, such as paper."),
+]
+Select = Annotated[
+    str | None,
+    shared(
+        TRAINING,
+        "--select ON",
+        "Select options and epochs on folds, dev, or leave-one-group-out. [default: from the track]",
     ),
 ]
 LeaveOut = Annotated[
@@ -169,6 +182,12 @@ def pairs(
 def renamed(items: list[str] | None) -> dict[str, str]:
     """Return what --rename gives: column of the file -> new name."""
     return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete", at_last=True)
+
+
+def learning(folds: int | None, select: str | None, leave_out: str | None) -> dict[str, Any]:
+    """Return the keys of a track's `[training]` that --folds, --select and --leave-out replace."""
+    given = {"folds": folds, "selection": select, "leave_out": leave_out}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def named_values(option: str, texts: Sequence[str] | None, example: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_unfinished_line(self._path)
+            cut_unfinished_line(self._path)
             self._file = self._path.open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise OutputError(f"{self._path}: cannot be written: {fault(error)}") from error
@@ -96,7 +96,8 @@ class Journal:
             self._path.unlink()
 
 
-def _cut_unfinished_line(path: Path) -> None:
+def cut_unfinished_line(path: Path) -> None:
+    """Remove the end of a file that is not a complete line, which a process that was killed has left."""
     if not path.is_file():
         return
     with path.open("rb+") as file:

@@ -1,7 +1,7 @@
 """A track and a submission become a `ScoreReport`; two submissions or more, a `Comparison`."""
 
 from merbench.scoring.aligned import Aligned, Grouping, align
-from merbench.scoring.comparison import compare, mean_difference_p, mean_intervals
+from merbench.scoring.comparison import compare, mean_difference_p, mean_differences, mean_intervals
 from merbench.scoring.evaluation import area, evaluate, sample_values
 from merbench.scoring.items import items
 from merbench.scoring.power import power_of
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "items",
     "mean_difference_p",
+    "mean_differences",
     "mean_intervals",
     "per_sample",
     "percentile_bounds",

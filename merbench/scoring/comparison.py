@@ -123,9 +123,7 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
         deviations = pair_deviations(np.stack([draws[key] for draws in resampled]), values[key])[a, b]
         for (i, j), deviation, p, p_holm in zip(pairs, deviations, p_values, holm(p_values), strict=True):
             value_a, value_b = plain[names[i]][key], plain[names[j]][key]
-            low, high = t_ends(value_a - value_b, deviation, how.level, how.degrees)
-            if low is not None and high is not None:
-                low, high = max(low, -widths.get(key, 1.0)), min(high, widths.get(key, 1.0))
+            low, high = _ends(value_a - value_b, deviation, widths.get(key, 1.0), how)
             made.append(
                 Difference(
                     a=names[i],
@@ -143,6 +141,12 @@ def _differences(systems: Mapping[str, Aligned], n_permutations: int, how: Resam
                 )
             )
     return made
+
+
+def _ends(difference: float, deviation: float, width: float, how: Resampling) -> tuple[float | None, float | None]:
+    """Return the ends of the interval of a difference, which is at most the width of the metric's range."""
+    low, high = t_ends(difference, deviation, how.level, how.degrees)
+    return (None, None) if low is None or high is None else (max(low, -width), min(high, width))
 
 
 def _without_interval(made: Sequence[Difference], how: Resampling) -> Iterator[Problem]:
@@ -228,6 +232,44 @@ def mean_difference_p(
         for block in permuted_differences(systems, rounds, n_permutations, how)
     )
     return permutation_p(n_large, n_swaps(how.n_units, n_permutations))
+
+
+def mean_differences(
+    a: Sequence[Submission], b: Sequence[Submission], names: tuple[str, str], how: Resampling, n_permutations: int
+) -> list[Difference]:
+    """Return the differences between the mean values of two systems' runs, metric by metric.
+
+    Intervals are made as by `compare`, from weights that all runs share, and p as by `mean_difference_p`; both are over
+    samples, with the runs as they are.
+    """
+    how = replace(how.in_range(), method="t")
+    systems = [[align(run) for run in runs] for runs in (a, b)]
+    values = [[plain_values(system) for system in own] for own in systems]
+    means = [{key: math.fsum(run[key] for run in own) / len(own) for key in own[0]} for own in values]
+    draws = [mean_of([bootstrap(system, how)[0] for system in own]) for own in systems]
+    widths = {key: high - low for key, (low, high) in ranges_of(systems[0][0]).items()}
+    made = []
+    for item in scores_of(how.candidates.track, means[0], {}):
+        value_a, value_b = (mean[item.key] for mean in means)
+        own = np.stack([draw[item.key] for draw in draws])
+        deviation = float(pair_deviations(own, np.array([value_a, value_b]))[0, 1])
+        low, high = _ends(value_a - value_b, deviation, widths.get(item.key, 1.0), how)
+        made.append(
+            Difference(
+                *names,
+                key=item.key,
+                name=item.name,
+                value_a=value_a,
+                value_b=value_b,
+                difference=value_a - value_b,
+                low=low,
+                high=high,
+                p=mean_difference_p(a, b, item.key, how, n_permutations),
+                p_holm=None,
+                higher_is_better=item.higher_is_better,
+            )
+        )
+    return made
 
 
 def named_sources(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from merbench.declarations import Declaration, declaration_problems
-from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean
+from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
 from merbench.files.paths import find_folder, list_folders
 from merbench.files.reading import sha256_file
 from merbench.files.toml import read_toml
@@ -20,6 +20,7 @@ from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
 from merbench.training.plugin_errors import guarded
 from merbench.training.protocol import Baseline, Build, Setup
+from merbench.training.search import Searched, Space
 
 Options = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ class Preset(Declaration):
     seeds: tuple[int, ...] | None = Field(default=None, min_length=1, strict=False)
     folds: int | None = Field(default=None, ge=2)
     options: dict[str, Any] = Field(default={})
+    search: dict[str, Searched] = Field(default={})  # where `tune` searches options, instead of what is declared
 
 
 class BaselineDeclaration(Declaration):
@@ -63,6 +65,7 @@ class BaselineDeclaration(Declaration):
     # options that cross-validation selects, one after the other, each from these values
     select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
     presets: dict[str, Preset] = Field(default={})  # by name; `paper` is the protocol of the paper
+    search: dict[str, Searched] = Field(default={})  # where `tune` searches options
     tracks: dict[str, TrackSettings] = Field(default={})  # settings by track id
 
     @property
@@ -122,6 +125,33 @@ class LoadedBaseline:
         fixed = {*settings.options, *given}
         return {name: values for name, values in self.declaration.select.items() if name not in fixed}
 
+    def space(self, track_id: str, fixed: Options, searched: Mapping[str, Any]) -> Space:
+        """Return where options are searched: as declared, or as given instead, but for those that are fixed.
+
+        Args:
+            track_id: the track.
+            fixed: options that are given.
+            searched: by option, a list of values or a range, as in `[search]`.
+
+        Raises:
+            DeclarationError: an option is unknown, or would have a value of another type.
+            UsageError: nothing is searched, or an option is both given and searched.
+        """
+        given = {name: _searched(name, value) for name, value in searched.items()}
+        if both := [name for name in given if name in fixed]:
+            raise UsageError(f"options {listed(both)} are both given and searched")
+        space = {name: item for name, item in {**self.declaration.search, **given}.items() if name not in fixed}
+        if not space:
+            raise UsageError(
+                f"baseline '{self.name}': no option is searched; declare [search] in baseline.toml, or give "
+                "--search NAME=VALUES, such as dropout=[0.2, 0.5]"
+            )
+        options = {**self.declaration.defaults, **fixed}
+        for name, item in space.items():
+            for value in item.examples:
+                self._checked({**options, name: value})
+        return space
+
     def build(self, options: Options, setup: Setup) -> Baseline:
         """Return the baseline built from all of its options; it blames its own code, and its answers are checked.
 
@@ -147,6 +177,16 @@ class LoadedBaseline:
                 except ValidationError as error:
                     problems = declaration_problems(error, lambda location: list(options))
         raise DeclarationError(owner, problems)
+
+
+def _searched(name: str, value: Any) -> Searched:
+    if isinstance(value, Searched):
+        return value
+    try:
+        return Searched.model_validate(value)
+    except ValidationError as error:
+        problems = declaration_problems(error, lambda _: list(Searched.model_fields))
+        raise DeclarationError(f"search of '{name}'", problems) from error
 
 
 def list_baselines() -> list[tuple[str, BaselineDeclaration]]:

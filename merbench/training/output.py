@@ -41,7 +41,14 @@ MODELS = "models"
 SCHEMA = "merbench.run/1"
 MODEL_SCHEMA = "merbench.model/1"
 
-PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "sklearn": "scikit-learn", "scipy": "scipy", "torch": "torch"}
+PACKAGES = {
+    "numpy": "numpy",
+    "optuna": "optuna",
+    "pyarrow": "pyarrow",
+    "sklearn": "scikit-learn",
+    "scipy": "scipy",
+    "torch": "torch",
+}
 """Modules whose version is recorded where they were imported, and the distributions that bring them."""
 
 
@@ -151,7 +158,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
         "test": mean_and_deviation(tested) if tested else None,
         **({"warnings": list(run.warnings)} if run.warnings else {}),
-        "versions": _versions(),
+        "versions": versions(),
         "wall_time_s": run.wall_time_s,
     }
 
@@ -230,6 +237,7 @@ def _finite(value: Sequence[float]) -> list[float | None]:
     return [item if abs(item) < float("inf") else None for item in value]
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of merbench, Python, and the packages that a result may depend on, where they were used."""
     used = {name: version(package) for name, package in PACKAGES.items() if name in sys.modules}
     return {"merbench": version("merbench"), "python": platform.python_version(), **used}

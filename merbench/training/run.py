@@ -138,6 +138,7 @@ class _Training:
 
     plan: Plan
     options: Options  # before selection
+    part_options: Mapping[str | None, Options]  # that differ in a part
     choices: Mapping[str, Sequence[Any]]  # what is selected
     seeds: Sequence[int]
     n_folds: int  # how many are wanted
@@ -168,6 +169,7 @@ def run_baseline(  # noqa: PLR0913
     seeds: Sequence[int] | None = None,
     features: Sequence[str] | None = None,
     options: Options | None = None,
+    part_options: Mapping[str | None, Options] | None = None,
     output: str | Path | None = None,
     intervals: bool = True,
     replace: bool = False,
@@ -188,6 +190,7 @@ def run_baseline(  # noqa: PLR0913
         seeds: seeds to train with; None takes what the preset or the baseline declares.
         features: features to learn from; None takes what the baseline declares for the track, else all.
         options: options that differ from those declared; they are not selected by cross-validation.
+        part_options: the same for the models of single parts, by the value that is left out; None is all samples.
         output: folder to write; None is `runs/<track>/<baseline>`.
         intervals: whether to resample when the submission is scored.
         replace: whether a run that the folder already contains is replaced.
@@ -214,6 +217,7 @@ def run_baseline(  # noqa: PLR0913
     training = _Training(
         plan,
         given,
+        part_options or {},
         loaded.choices(declared.id, fixed),
         _distinct((chosen.seeds or loaded.declaration.seeds) if seeds is None else seeds),
         (learning or {}).get("folds") or chosen.folds or declared.training.folds or loaded.declaration.folds,
@@ -282,7 +286,9 @@ def _selected(training: _Training, part: Part, train: TrainingSet, n_test: int) 
     """Return what a part learns from, with the options that are selected on it with the first seed."""
     folds = train.described_folds(training.n_folds)
     setup = training.setup(training.seeds[0], "selection", part, folds["n_folds"])
-    options, trials = select_options(training.plan.loaded, training.options, training.choices, train, setup)
+    own = training.part_options.get(part.left_out, {})
+    choices = {name: values for name, values in training.choices.items() if name not in own}
+    options, trials = select_options(training.plan.loaded, {**training.options, **own}, choices, train, setup)
     return Learned(part.left_out, len(train.learned), n_test, options, tuple(trials), folds)
 
 

@@ -75,9 +75,14 @@ def ranking_value(
     The arguments are those of `scores`; `groups` is `TrainingSet.groups` of the same samples.
     """
     values = scores(track, reference, answers, groups, probabilities)
-    signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
-    keys = [signs.get(name, (name, 1)) for name in track.ranked_by]
+    keys = ranking_signs(track)
     return tuple(sign * values[key] if math.isfinite(values[key]) else -math.inf for key, sign in keys)
+
+
+def ranking_signs(track: Track) -> list[tuple[str, int]]:
+    """Return the keys of what ranks, in the order of comparison, each with -1 if lower is better, else 1."""
+    signs = {track.metric_label(spec): (spec.key, 1 if spec.metric.higher_is_better else -1) for spec in track.metrics}
+    return [signs.get(name, (name, 1)) for name in track.ranked_by]
 
 
 def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
@@ -143,7 +148,7 @@ def select_options(
             tried = {**chosen, name: value}
             trial = next((trial for trial in trials if trial.options == tried), None)
             if trial is None:
-                trial = _trial(loaded, tried, train, replace(setup, progress=silent))
+                trial = evaluated(loaded, tried, train, replace(setup, progress=silent))
                 trials.append(trial)
             candidates.append(trial)
             done += 1
@@ -153,7 +158,8 @@ def select_options(
     return chosen, trials
 
 
-def _trial(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
+def evaluated(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
+    """Return some options with the ranking value of predictions for the rows `train.validated`."""
     predictions = cross_validate(partial(loaded.build, options), train, setup)
     answers, validated = predictions.answers(train.track), train.select(train.validated)
     value = ranking_value(train.track, validated.targets, answers, validated.groups, predictions.outputs)
