@@ -6,7 +6,8 @@ Which samples are learned from, and which are the development set, is what `[tra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,8 @@ def training_set(
     """
     rows, targets, label_corruption = _labelled(candidates)
     cluster, clusters = _clusters(candidates, rows)
-    samples = _Read(candidates, names, columns, dialogues, missing).samples(rows)
+    read = _Read(candidates, names, columns, dialogues, missing)
+    samples = read.samples(rows)
     others = _unlabelled_candidates(candidates, samples.ids) if unlabelled else None
     return TrainingSet(
         track=candidates.track,
@@ -153,7 +155,7 @@ def training_set(
         clusters=clusters,
         selection=candidates.track.training.selection,
         development=_development(candidates, rows),
-        unlabelled=None if others is None else _Read(others, names, columns, dialogues, missing).every(),
+        unlabelled=None if others is None else replace(read, candidates=others).every(),
     )
 
 
@@ -284,6 +286,8 @@ class _Read:
     columns: Sequence[str]
     dialogues: bool
     missing: bool
+    # features by folder of the corpus and name: labelled and unlabelled samples have rows of the same arrays
+    opened: dict[tuple[Path, str], Feature] = field(default_factory=dict)
 
     def every(self) -> FeatureSet:
         """Return all candidates."""
@@ -296,7 +300,10 @@ class _Read:
         columns = {name: candidate_column(self.candidates, name, "that a baseline reads") for name in self.columns}
         features: dict[str, Sequences] = {}
         for name in self.names:
-            feature = self.candidates.corpus.feature(name)
+            corpus = self.candidates.corpus
+            if (corpus.folder, name) not in self.opened:
+                self.opened[corpus.folder, name] = corpus.feature(name)
+            feature = self.opened[corpus.folder, name]
             if self.missing:
                 stored = pc.fill_null(pc.index_in(ids, value_set=feature.ids), -1).to_numpy().astype(np.int64)
             else:

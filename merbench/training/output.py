@@ -206,6 +206,7 @@ def _seed(seed: SeedRun, files: SeedFiles) -> dict[str, Any]:
             "device": part.fit.device,
             "cross_validated": dict(part.cross_validated),
             "best_epochs": None if curve is None else list(curve.best_epoch),
+            **({"details": dict(part.fit.details)} if part.fit.details else {}),
         }
 
     parts = [of_part(part) for part in seed.parts]

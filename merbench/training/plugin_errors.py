@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import Problem, UsageError, did_you_mean, listed, problem_lines
+from merbench.errors import Problem, UsageError, did_you_mean, json_text, listed, problem_lines
 from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
 from merbench.track import Track
@@ -125,6 +125,12 @@ def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArr
         raise UsageError(f"{where}: device is {value_type(returned.device)}; needed: its name, a string")
     if returned.curve is not None:
         _check_curve(where, returned.curve)
+    if not isinstance(returned.details, Mapping):
+        raise UsageError(f"{where}: details is {value_type(returned.details)}; needed: a dict of values of JSON")
+    try:
+        json_text(returned.details)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: details cannot be written as JSON: {error}") from error
     out_of_fold = checked_predictions(f"{where}, out_of_fold", returned.out_of_fold, track, ids)
     return replace(returned, out_of_fold=out_of_fold)
 

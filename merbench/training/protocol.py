@@ -125,6 +125,7 @@ class CrossFit:
     curve: Curve | None = None  # how training went; None if there are no epochs
     device: str = "cpu"  # where it was trained
     notes: tuple[str, ...] = ()  # what should be known besides, such as batches that were halved to fit into memory
+    details: Mapping[str, Any] = field(default_factory=dict)  # values of JSON for the run record
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError
@@ -76,6 +77,18 @@ class Sequences:
         if (absent := rows < 0).any():
             starts, lengths = np.where(absent, 0, starts), np.where(absent, 0, lengths)
         return replace(self, starts=starts, lengths=lengths)
+
+    def joined(self, other: Sequences) -> Sequences:
+        """Return the samples of both, of the same width; values are copied only where they are stored apart.
+
+        Times are kept where the values are the same.
+        """
+        lengths = np.concatenate([self.lengths, other.lengths])
+        if self.values is other.values:
+            return replace(self, starts=np.concatenate([self.starts, other.starts]), lengths=lengths)
+        parts = [each.of(row) for each in (self, other) for row in range(len(each))]
+        starts = np.cumsum(lengths) - lengths
+        return Sequences(np.concatenate(parts) if parts else self.values, starts, lengths)
 
     def of(self, row: int) -> Vectors:
         """Return the `(length, d)` rows of one sample; no values are copied."""
@@ -249,6 +262,35 @@ class TrainingSet:
             groups={name: values[rows] for name, values in self.groups.items()},
             clusters=self.clusters[rows] if self.cluster else self.clusters,
             development=None if self.development is None else self.development[rows],
+        )
+
+    def of_division(self, division: Division) -> TrainingSet:
+        """Return the samples of one division, with the rows to validate as the development set."""
+        rows = np.union1d(division.learn, division.validate)
+        development = np.isin(rows, division.validate)
+        return replace(self.select(rows), selection="dev", development=development)
+
+    def joined(self, samples: FeatureSet, targets: Mapping[str, Any]) -> TrainingSet:
+        """Return a training set that has a development set, with further samples that are learned from.
+
+        Args:
+            samples: samples with the same features; their columns and dialogues are left out.
+            targets: the values of every target that they are learned from with.
+        """
+        assert self.development is not None
+        ids = pa.concat_arrays([self.samples.ids, samples.ids])
+        order = np.asarray(pc.sort_indices(ids), dtype=np.int64)
+        sequences = {
+            name: each.joined(samples.sequences[name]).select(order) for name, each in self.samples.sequences.items()
+        }
+        return replace(
+            self,
+            samples=FeatureSet(ids.take(pa.array(order)), sequences),
+            targets={name: np.concatenate([values, targets[name]])[order] for name, values in self.targets.items()},
+            groups={name: np.append(values, np.full(len(samples), ""))[order] for name, values in self.groups.items()},
+            cluster="",
+            clusters=np.empty(0, dtype=np.int64),
+            development=np.append(self.development, np.zeros(len(samples), dtype=np.bool_))[order],
         )
 
     @property

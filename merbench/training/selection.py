@@ -110,6 +110,9 @@ def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, Cross
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
         return baseline, baseline.fit_folds(train)
+    if train.development is not None:  # the model that answers is the one that is validated
+        baseline.fit(train.select(train.learned))
+        return baseline, CrossFit(baseline.predict(train.samples.select(train.validated)))
     result = CrossFit(cross_validate(build, train, setup))
     baseline.fit(train.select(train.learned))
     return baseline, result

@@ -67,7 +67,7 @@ def test_several_seeds_show_mean_and_deviation(here: Path, capsys: Capture) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--baseline", "atention"], "no baseline named 'atention'; did you mean 'attention'? (known: attention, context-gru, gru, lexicon-ov, logistic, majority)"),
+        (["--baseline", "atention"], "no baseline named 'atention'; did you mean 'attention'? (known: attention, context-gru, gru, lexicon-ov, logistic, majority, pseudo-label)"),
         (["--set", "epochs"], "--set epochs: write NAME=VALUE, such as learning_rate=0.0001"),
         (["--device", "gpu"], "'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>"),
         (["--device", "gpu", "--baseline", "majority"], "'gpu' is not a device; allowed: auto, cpu, cuda, cuda:<number>"),

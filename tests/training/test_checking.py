@@ -149,6 +149,14 @@ def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
             CrossFit(good, drawn),  # type: ignore[arg-type]
             f"{where}: curve is a value of type 'str'; needed: a merbench.training.Curve, or None",
         ),
+        (
+            CrossFit(good, details=[0.5]),  # type: ignore[arg-type]
+            f"{where}: details is a value of type 'list'; needed: a dict of values of JSON",
+        ),
+        (
+            CrossFit(good, details={"share": ZEROS}),
+            f"{where}: details cannot be written as JSON: Object of type ndarray is not JSON serializable",
+        ),
     ):
         with pytest.raises(UsageError) as caught:
             checked_cross_fit(where, returned, track, IDS)

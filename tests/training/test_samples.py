@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from merbench.corpus import Feature
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.track import Track, load_track
-from merbench.training import feature_set, training_set
+from merbench.training import Division, feature_set, training_set
 from merbench.training.data import training_candidates
 
 DECLARATION = """
@@ -209,3 +210,26 @@ def test_folds_keep_the_declared_group_together(talk: Talk) -> None:
     left_out = training_set(training_candidates(talk('training.selection = "leave-one-group-out"')), [])
     parts = [division.validate.tolist() for division in left_out.divisions(5, seed=0)]
     assert sorted(parts) == [[0, 3], [1, 2]]  # Ann: s0, s6; Bo: s1, s3
+
+
+def test_a_division_is_a_development_set_and_further_samples_are_only_learned_from(talk: Talk) -> None:
+    some = [None if i == 1 else label for i, label in enumerate(EMOTION)]
+    candidates = training_candidates(talk('training.unlabelled = ["train", "test"]', some))
+    train = training_set(candidates, ["voice", "voice.frames"], unlabelled=True, missing=True)
+    part = train.of_division(Division(np.array([0, 2]), np.array([1])))
+    assert (part.learned.tolist(), part.validated.tolist(), part.n_folds(5)) == ([0, 2], [1], 1)
+    unlabelled = part.unlabelled
+    assert unlabelled is not None and unlabelled.ids.to_pylist() == ["s1", "s7"]
+    joined = part.joined(unlabelled, {"emotion": np.array([1, 0], dtype=np.int32)})
+    # sorted by id: s0 calm, s1 glad as it is given, s3 glad (the development set), s6 glad, s7 calm as it is given
+    assert joined.samples.ids.to_pylist() == ["s0", "s1", "s3", "s6", "s7"]
+    assert joined.targets["emotion"].tolist() == [0, 1, 1, 1, 0]
+    assert (joined.learned.tolist(), joined.validated.tolist()) == ([0, 1, 3, 4], [2])
+    frames = joined.samples.sequences["voice.frames"]
+    assert [frames.of(row).tolist() for row in range(4)] == [FRAMES[i].tolist() for i in (0, 1, 3, 6)]
+    assert frames.lengths.tolist() == [3, 1, 0, 2, 0]
+    assert frames.values is train.samples.sequences["voice.frames"].values  # no value was copied
+    apart = replace(frames, values=frames.values.copy()).joined(frames)
+    assert len(apart.values) == 12 and [apart.of(row).tolist() for row in range(10)] == [
+        frames.of(row % 5).tolist() for row in range(10)
+    ]
