@@ -58,6 +58,11 @@ def run_baseline(
     folds: options.Folds = None,
     select: options.Select = None,
     leave_out: options.LeaveOut = None,
+    hold_out: list[str] | None = option(
+        TRAINING,
+        "--hold-out CLASS",
+        "Do not learn this class; answer how known each sample looks, scored by ood-emotion; repeatable.",
+    ),
     device: options.Device = "auto",
     intervals: options.Intervals = True,
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]"),
@@ -80,6 +85,7 @@ def run_baseline(
             learning=options.learning(folds, select, leave_out),
             features=feature,
             options=options.baseline_options(settings),
+            hold_out=hold_out or (),
             output=output,
             intervals=intervals,
             replace=force,
@@ -91,6 +97,9 @@ def run_baseline(
     print(_summary(run))
     print_line(f"wrote {run.folder}")
     print()
+    if run.n_resumed:
+        total = len(run.seeds) * len(run.parts)
+        print(f"went on from an interrupted run: {run.n_resumed} of {total} models had been trained")
     if run.label_corruption:
         parameters = ", ".join(f"{name} {value}" for name, value in run.label_corruption.items())
         print(f"training labels were corrupted: {parameters}")
@@ -124,26 +133,22 @@ def _summary(run: BaselineRun) -> str:
     from merbench.report import ReportTable
     from merbench.training.output import mean_and_deviation
 
-    track = run.track
+    track, decimals = run.track, run.track.ranking.decimals
     names = {spec.key: track.metric_label(spec) for spec in track.metrics}
-    cross_validated = mean_and_deviation([seed.cross_validated for seed in run.seeds])
-    tested = [seed.test for seed in run.seeds if seed.test is not None]
+    selected_on = mean_and_deviation([seed.cross_validated for seed in run.seeds])
+    tested = [seed.test for seed in run.seeds if seed.test is not None and not run.hold_out]
     test = mean_and_deviation(tested) if tested else {}
-    rows = [
-        (
-            names.get(key, key),
-            _with_deviation(value, track.ranking.decimals),
-            _with_deviation(test[key], track.ranking.decimals) if key in test else "withheld",
-        )
-        for key, value in cross_validated.items()
-    ]
+    rows = []
+    for key, value in sorted(selected_on.items(), key=lambda item: item[0] != "overall"):
+        on_test = [] if run.hold_out else [_with_deviation(test[key], decimals) if key in test else "withheld"]
+        rows.append((names.get(key, key), _with_deviation(value, decimals), *on_test))
     over = f", {len(run.seeds)} seeds: mean ± deviation" if len(run.seeds) > 1 else ""
     on = "development set" if track.training.selection == "dev" else "cross-validated"
-    table = ReportTable("", ("", on, "test"), sorted(rows, key=lambda row: row[0] != "overall"))
+    table = ReportTable("", ("", on, *([] if run.hold_out else ["test"])), rows)
     learned = f" on {', '.join(run.features)}" if run.features else ""
+    without = f" without {', '.join(run.hold_out)}" if run.hold_out else ""
     sample = " · synthetic sample" if run.synthetic else ""
-    title = f"{run.baseline}{learned}, {track.key}{over}{sample}"
-    return "\n".join([title, table.to_text(), *_learned(run)])
+    return "\n".join([f"{run.baseline}{learned}, {track.key}{without}{over}{sample}", table.to_text(), *_learned(run)])
 
 
 def _learned(run: BaselineRun) -> list[str]:

@@ -54,6 +54,9 @@ class ScoresTarget(Target):
         codes = reference_codes(where, columns[0], known, (self.negative, self.positive), {})
         return ReferenceColumn(codes.astype(np.int8), known)
 
+    def written(self, values: Any) -> pa.Array:
+        return pa.array(values, pa.float64())  # no digit is left out: they rank samples
+
     def shown(self, values: Any) -> pa.Array:
         """Return numbers, and the label of references."""
         return pa.array(values if values.dtype.kind == "f" else np.array([self.negative, self.positive])[values])

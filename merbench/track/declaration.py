@@ -228,10 +228,13 @@ class Training(Declaration):
     # what is done to the features that are learned from, sampled for every epoch; their `split` is `train`
     corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
 
+    # why nothing can be learned from, such as a test of systems without training data; for messages
+    why_not: str = Field(default="", max_length=200)
+
     @property
     def digest(self) -> str:
         """SHA-256 of what is declared, in hexadecimal; keys at their default are left out."""
-        content = self.model_dump(mode="json", exclude_defaults=True)
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"why_not"})
         return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
 

@@ -21,7 +21,8 @@ from merbench.training.protocol import (
     Storable,
 )
 from merbench.training.records import StoredRun, find_runs, read_run
-from merbench.training.run import BaselineRun, run_baseline
+from merbench.training.results import BaselineRun
+from merbench.training.run import run_baseline
 from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
 

@@ -48,7 +48,7 @@ def training_candidates(track: Track) -> Candidates:
         UnknownName: the corpus is not in the data home.
     """
     training = track.training
-    sources = dict.fromkeys([*_learned_splits(track), *_development_splits(track)])
+    sources = dict.fromkeys([*learned_splits(track), *_development_splits(track)])
     corpus = open_corpus(training.corpus or track.corpus, relative_to=track.folder)
     if training.corpus is not None:
         as_learned = {
@@ -59,8 +59,8 @@ def training_candidates(track: Track) -> Candidates:
     return candidates_of(track, TRAIN, corpus, list(sources))
 
 
-def _learned_splits(track: Track) -> tuple[str, ...]:
-    """Return the splits of the corpus that are learned from."""
+def learned_splits(track: Track) -> tuple[str, ...]:
+    """Return the splits of the corpus that are learned from; raise `UsageError` if the track declares none."""
     if track.training.source is not None:
         return track.training.source
     if track.training.corpus is not None:
@@ -69,7 +69,8 @@ def _learned_splits(track: Track) -> tuple[str, ...]:
         return track.splits[TEST].source
     if TRAIN in track.splits:
         return track.splits[TRAIN].source
-    raise UsageError(f"{track.id} declares no split '{TRAIN}', and no [training]: there is nothing to learn from")
+    why = track.training.why_not or f"it declares no split '{TRAIN}', and no [training]"
+    raise UsageError(f"{track.id}: there is nothing to learn from: {why}")
 
 
 def _development_splits(track: Track) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from merbench.training.plan import Plan
 from merbench.training.protocol import Predictions
 
 if TYPE_CHECKING:
-    from merbench.training.run import BaselineRun, Learned, PartRun, SeedRun
+    from merbench.training.results import BaselineRun, Learned, PartRun, SeedRun
 
 SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "run.json"
 
@@ -140,7 +140,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
             "name": loaded.name,
             "title": loaded.declaration.title,
             "paper": loaded.declaration.paper,
-            "files": loaded.digests,
+            "files": dict(run.files),
             **({} if run.preset is None else {"preset": run.preset}),
         },
         "features": {name: test.corpus.declaration.content.features[name] for name in run.features},
@@ -157,6 +157,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "runs": [_seed(seed, files[seed.seed]) for seed in run.seeds],
         "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
         "test": mean_and_deviation(tested) if tested else None,
+        **({"hold_out": list(run.hold_out)} if run.hold_out else {}),
         **({"warnings": list(run.warnings)} if run.warnings else {}),
         "versions": versions(),
         "wall_time_s": run.wall_time_s,

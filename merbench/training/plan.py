@@ -22,7 +22,15 @@ from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
 from merbench.targets import names_of_other_types
 from merbench.track import Track, Training, training_problems
-from merbench.training.data import CLUSTERS, POSITION, TEST, feature_set, training_candidates, training_set
+from merbench.training.data import (
+    CLUSTERS,
+    POSITION,
+    TEST,
+    feature_set,
+    learned_splits,
+    training_candidates,
+    training_set,
+)
 from merbench.training.declaration import LoadedBaseline, list_baselines
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
@@ -85,6 +93,7 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
         UsageError: the baseline does not answer the track's targets; there is nothing to learn from, or no features.
         WithheldReference: the references that would be learned from are withheld.
     """
+    learned_splits(track)
     require_answers(loaded, track)
     test, train = open_candidates(track, TEST), training_candidates(track)
     names = wanted_features(loaded, test, features, train)

@@ -82,7 +82,7 @@ class Predictions:
     def answers(self, track: Track) -> dict[str, Values]:
         """Return the most probable label's code (ties: the first one), the value within the range, or the set."""
         return {
-            name: target.answer((self.outputs if target.loss else self.sets)[name])
+            name: target.answer(self.outputs[name] if name in self.outputs else self.sets[name])
             for name, target in track.targets.items()
         }
 

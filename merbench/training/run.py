@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
@@ -12,15 +12,16 @@ from statistics import fmean
 from typing import Any
 
 from merbench.charts import require_matplotlib, training_curve
+from merbench.corpus.candidates import Candidates
 from merbench.devices import require_device
 from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import UsageError, json_text
-from merbench.files.tensors import Arrays
 from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.track import Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
-from merbench.training.history import Epochs, OpenLog, TrainingHistory, Values, write_history
+from merbench.training.history import Epochs, OpenLog, TrainingHistory, write_history
+from merbench.training.hold_out import KNOWN_TRACK, kebab, known_scores, without_classes, write_known_track
 from merbench.training.output import (
     RECORD,
     SUBMISSION,
@@ -33,103 +34,11 @@ from merbench.training.output import (
     write_predictions,
 )
 from merbench.training.plan import Part, Plan, make_plan, with_learning
-from merbench.training.protocol import CrossFit, FoldEnsemble, Predictions, Setup, Storable, silent
+from merbench.training.protocol import FoldEnsemble, Predictions, Setup, Storable, silent
+from merbench.training.results import BaselineRun, Learned, PartRun, SeedRun
+from merbench.training.resume import Unfinished, inputs_digest, unfinished
 from merbench.training.samples import FeatureSet, TrainingSet
-from merbench.training.selection import Trial, fit, select_options, validated_scores
-
-
-@dataclass(frozen=True, eq=False)
-class PartRun:
-    """What a model learned and answered: one of a seed's, or the only one."""
-
-    # values by metric key on the samples that options and epochs are selected on, each predicted without it
-    cross_validated: Mapping[str, float]
-    predictions: Predictions = field(repr=False)  # its answers for the samples of the part
-    fit: CrossFit = field(repr=False)  # the result of cross-validation
-    weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
-    history: Values = field(default_factory=dict, repr=False)  # of its epochs by name, `(epochs, folds)`
-
-
-@dataclass(frozen=True, eq=False)
-class SeedRun:
-    """One training of a baseline: one model, or one for each value that is left out."""
-
-    seed: int
-    cross_validated: Mapping[str, float]  # values by metric key, the mean over the parts
-    # values by metric key on the test split, rounded if it is hidden; None if its references are withheld
-    test: Mapping[str, float] | None
-    predictions: Predictions = field(repr=False)  # its answers for the test split
-    parts: tuple[PartRun, ...] = field(repr=False)  # in the order of the plan
-
-
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """What the models of a part learn from, with all seeds.
-
-    Attributes:
-        left_out: the value whose samples are answered; None if all samples are answered by one model.
-        n_train: number of samples that are learned from, without a development set.
-        n_test: number of samples that are answered.
-        options: the options, selected ones among them.
-        trials: what selection tried.
-        cross_validation: how the samples are divided; see `TrainingSet.described_folds`.
-    """
-
-    left_out: str | None
-    n_train: int
-    n_test: int
-    options: Options
-    trials: tuple[Trial, ...]
-    cross_validation: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class BaselineRun:
-    """A baseline that was trained on a track.
-
-    Attributes:
-        folder: what was written.
-        track: the track, with `[training]` as it was in this run.
-        baseline: name of the baseline.
-        features: the features it learned from.
-        seeds: one training per seed, in the order given.
-        parts: what is learned from, once for all samples or once for each value that is left out.
-        report: the score of the submission (the first seed's); None if the references are withheld.
-        withheld: why there is no score.
-        synthetic: whether the corpus is the synthetic sample.
-        label_corruption: how the labels it learned from were corrupted; empty if they were not.
-        learning: keys of `[training]` that were replaced in this run.
-        preset: the preset of the baseline it was run with; None without.
-        warnings: what a reader of the scores must know.
-        widths: numbers per row of every feature.
-        wall_time_s: how long training and selection took.
-    """
-
-    folder: Path
-    track: Track
-    baseline: str
-    features: tuple[str, ...]
-    seeds: tuple[SeedRun, ...]
-    parts: tuple[Learned, ...]
-    report: ScoreReport | None
-    withheld: str = ""
-    synthetic: bool = False
-    label_corruption: Mapping[str, Any] = field(default_factory=dict)
-    learning: Mapping[str, Any] = field(default_factory=dict)
-    preset: str | None = None
-    warnings: tuple[str, ...] = ()
-    widths: Mapping[str, int] = field(default_factory=dict)
-    wall_time_s: float = 0.0
-
-    @property
-    def options(self) -> Options:
-        """The options it was trained with; of several parts, those of the first one."""
-        return self.parts[0].options
-
-    @property
-    def cross_validation(self) -> Mapping[str, Any]:
-        """How the samples are divided for selection; of several parts, those of the first one."""
-        return self.parts[0].cross_validation
+from merbench.training.selection import fit, select_options, validated_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +47,28 @@ class _Training:
 
     plan: Plan
     options: Options  # before selection
-    part_options: Mapping[str | None, Options]  # that differ in a part
     choices: Mapping[str, Sequence[Any]]  # what is selected
+    part_options: Mapping[str | None, Options]  # that differ in a part
     seeds: Sequence[int]
     n_folds: int  # how many are wanted
     device: str
     progress: ShowProgress | None
     log: OpenLog | None
 
-    def setup(self, seed: int, what: str, part: Part, n_folds: int) -> Setup:
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what its models depend on, besides seed and part."""
+        how = {
+            "options": dict(self.options),
+            "choices": {name: list(values) for name, values in self.choices.items()},
+            "selected_with": self.seeds[0] if self.choices else None,
+            "of_parts": [[value, dict(options)] for value, options in self.part_options.items()],
+            "n_folds": self.n_folds,
+            "device": self.device,
+        }
+        return inputs_digest(self.plan, how)
+
+    def setup(self, what: str, part: Part, seed: int, n_folds: int) -> Setup:
         """Return the setup of one training; progress is shown under what it is, and the part's value."""
         of_part = "" if part.left_out is None else f", {self.plan.track.training.leave_out} {part.left_out}"
         show = silent if self.progress is None else partial(self.progress, f"{what}{of_part}")
@@ -170,6 +92,7 @@ def run_baseline(  # noqa: PLR0913
     features: Sequence[str] | None = None,
     options: Options | None = None,
     part_options: Mapping[str | None, Options] | None = None,
+    hold_out: Sequence[str] = (),
     output: str | Path | None = None,
     intervals: bool = True,
     replace: bool = False,
@@ -179,7 +102,8 @@ def run_baseline(  # noqa: PLR0913
     """Train a baseline as a track declares it, write its submission for the test split, and score it.
 
     Options and epochs are selected on training samples. Where the track leaves out the values of a column in turn, one
-    model is trained for each of them, and the submission has the answers of all.
+    model is trained for each of them, and the submission has the answers of all. What an interrupted run had trained is
+    not trained again.
 
     Args:
         track: a name, a folder, or a loaded track.
@@ -191,6 +115,8 @@ def run_baseline(  # noqa: PLR0913
         features: features to learn from; None takes what the baseline declares for the track, else all.
         options: options that differ from those declared; they are not selected by cross-validation.
         part_options: the same for the models of single parts, by the value that is left out; None is all samples.
+        hold_out: classes that are not learned: the run answers how known every sample looks, and is scored by the
+            track `ood-emotion`, which is written with it.
         output: folder to write; None is `runs/<track>/<baseline>`.
         intervals: whether to resample when the submission is scored.
         replace: whether a run that the folder already contains is replaced.
@@ -205,53 +131,44 @@ def run_baseline(  # noqa: PLR0913
         UsageError: there is nothing to learn from, the output folder is not empty, or the device is not available.
     """
     started = time.perf_counter()
-    declared = with_learning(track if isinstance(track, Track) else load_track(track), learning or {})
+    original = with_learning(track if isinstance(track, Track) else load_track(track), learning or {})
+    declared = without_classes(original, hold_out) if hold_out else original
     loaded = load_baseline(baseline)
     chosen = loaded.preset(preset)
     require_device(device)
     fixed = {**chosen.options, **(options or {})}
     given = loaded.options(declared.id, fixed)
-    folder = Path(output) if output is not None else Path("runs") / declared.id / loaded.name
+    folder = Path(output) if output is not None else default_folder(declared, loaded.name, hold_out)
     require_free(folder, replace=replace)
-    plan = make_plan(declared, loaded, features)
     training = _Training(
-        plan,
+        make_plan(declared, loaded, features),
         given,
-        part_options or {},
         loaded.choices(declared.id, fixed),
+        part_options or {},
         _distinct((chosen.seeds or loaded.declaration.seeds) if seeds is None else seeds),
         (learning or {}).get("folds") or chosen.folds or declared.training.folds or loaded.declaration.folds,
         device,
         progress,
         log,
     )
-    train, parts, seed_runs = _trained(training)
-    wall_time_s = round(time.perf_counter() - started, 3)
-
-    with atomic_folder(folder, replace=True) as temporary:
-        files = _write_runs(temporary, plan, parts, seed_runs)
-        report, withheld = score_where_known(plan.test, temporary / SUBMISSION, intervals)
-        others = (submission_table(plan.test, run.predictions) for run in seed_runs[1:])
-        reports = [report, *(score_where_known(plan.test, table, False)[0] for table in others)]
-        run = BaselineRun(
+    if isinstance(loaded.build(given, Setup(training.seeds[0])), FoldEnsemble):
+        require_matplotlib()
+    with unfinished(folder, training.digest) as state:
+        run = replaced(
+            _trained(training, state),
             folder=folder,
-            track=declared,
-            baseline=loaded.name,
-            features=plan.features,
-            seeds=tuple(replaced(run, test=_values(own)) for run, own in zip(seed_runs, reports, strict=True)),
-            parts=parts,
-            report=None if report is None else replaced(report, source=str(folder / SUBMISSION)),
-            withheld=withheld,
-            synthetic=plan.test.corpus.synthetic,
-            label_corruption=train.label_corruption,
             learning=learning or {},
             preset=preset,
-            warnings=tuple(plan.warnings),
-            widths=train.samples.widths,
-            wall_time_s=wall_time_s,
+            hold_out=tuple(hold_out),
+            wall_time_s=round(time.perf_counter() - started, 3),
         )
-        write_text(temporary / RECORD, json_text(run_record(run, plan, files)))
-    return run
+        return _written(run, training.plan, original, intervals=intervals)
+
+
+def default_folder(track: Track, baseline: str, hold_out: Sequence[str] = ()) -> Path:
+    """Return the folder of a run where none is named: `runs/<track>/<baseline>`, and the classes that are held out."""
+    without = f"-without-{'-'.join(map(kebab, hold_out))}" if hold_out else ""
+    return Path("runs") / track.id / f"{baseline}{without}"
 
 
 def _distinct(seeds: Sequence[Any]) -> list[int]:
@@ -261,35 +178,79 @@ def _distinct(seeds: Sequence[Any]) -> list[int]:
     return distinct
 
 
-def _trained(training: _Training) -> tuple[TrainingSet, tuple[Learned, ...], list[SeedRun]]:
-    """Return the training set, what every part learned from, and the training with every seed."""
+def _trained(training: _Training, state: Unfinished) -> BaselineRun:
+    """Return what was learned and answered, with every seed; what an interrupted run has finished is read."""
     plan = training.plan
     train, test = plan.training_set(), plan.test_set()
-    if isinstance(plan.loaded.build(training.options, Setup(training.seeds[0])), FoldEnsemble):
-        require_matplotlib()
     of_parts = [(part, train.select(part.learned), test.select(part.answered)) for part in plan.parts]
     with suitable_threads(train.samples.n_values):
-        parts = tuple(_selected(training, part, own, len(answered)) for part, own, answered in of_parts)
+        parts = tuple(
+            _selected(training, state, n, own, len(answered)) for n, (_, own, answered) in enumerate(of_parts)
+        )
         runs = []
         for seed in training.seeds:
             fits = []
-            for n, (learned, (part, own, answered)) in enumerate(zip(parts, of_parts, strict=True)):
-                setup = training.setup(seed, f"seed {seed}", part, learned.cross_validation["n_folds"])
-                epochs = training.epochs(seed, n)
-                fitted = _part_run(plan.loaded, learned.options, own, answered, replaced(setup, log=epochs))
-                fits.append(replaced(fitted, history=epochs.arrays()))
+            for n, (part, own, answered) in enumerate(of_parts):
+                if (fitted := state.trained(seed, n)) is None:
+                    setup = training.setup(f"seed {seed}", part, seed, parts[n].cross_validation["n_folds"])
+                    epochs = training.epochs(seed, n)
+                    setup = replaced(setup, state=state.of_part(seed, n), log=epochs)
+                    fitted = _part_run(plan.loaded, parts[n].options, own, answered, setup)
+                    fitted = replaced(fitted, history=epochs.arrays())
+                    state.keep_trained(seed, n, fitted)
+                fits.append(fitted)
             runs.append(_seed_run(seed, plan.parts, fits))
-    return train, parts, runs
+    return BaselineRun(
+        folder=Path(),
+        track=plan.track,
+        baseline=plan.loaded.name,
+        features=plan.features,
+        seeds=tuple(runs),
+        parts=parts,
+        synthetic=plan.test.corpus.synthetic,
+        label_corruption=train.label_corruption,
+        warnings=(
+            *plan.warnings,
+            *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
+        ),
+        widths=train.samples.widths,
+        files=plan.loaded.digests,
+        n_resumed=state.n_resumed,
+    )
 
 
-def _selected(training: _Training, part: Part, train: TrainingSet, n_test: int) -> Learned:
+def _selected(training: _Training, state: Unfinished, n: int, train: TrainingSet, n_test: int) -> Learned:
     """Return what a part learns from, with the options that are selected on it with the first seed."""
-    folds = train.described_folds(training.n_folds)
-    setup = training.setup(training.seeds[0], "selection", part, folds["n_folds"])
-    own = training.part_options.get(part.left_out, {})
-    choices = {name: values for name, values in training.choices.items() if name not in own}
-    options, trials = select_options(training.plan.loaded, {**training.options, **own}, choices, train, setup)
+    part, folds = training.plan.parts[n], train.described_folds(training.n_folds)
+    if (selected := state.selected(n)) is None:
+        setup = training.setup("selection", part, training.seeds[0], folds["n_folds"])
+        own = training.part_options.get(part.left_out, {})
+        choices = {name: values for name, values in training.choices.items() if name not in own}
+        selected = select_options(training.plan.loaded, {**training.options, **own}, choices, train, setup)
+        state.keep_selected(n, *selected)
+    options, trials = selected
     return Learned(part.left_out, len(train.learned), n_test, options, tuple(trials), folds)
+
+
+def _written(run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) -> BaselineRun:
+    """Write a run into its folder, score every seed's submission once, and return the run with its scores."""
+    with atomic_folder(run.folder, replace=True) as temporary:
+        candidates, seeds = plan.test, run.seeds
+        if run.hold_out:
+            candidates = write_known_track(temporary / KNOWN_TRACK, original, run.hold_out)
+            seeds = tuple(replaced(seed, predictions=known_scores(seed.predictions)) for seed in seeds)
+        files = _write_runs(temporary, candidates, run, seeds)
+        report, withheld = score_where_known(candidates, temporary / SUBMISSION, intervals)
+        others = (submission_table(candidates, seed.predictions) for seed in seeds[1:])
+        reports = [report, *(score_where_known(candidates, table, False)[0] for table in others)]
+        run = replaced(
+            run,
+            seeds=tuple(replaced(seed, test=_values(own)) for seed, own in zip(seeds, reports, strict=True)),
+            report=None if report is None else replaced(report, source=str(run.folder / SUBMISSION)),
+            withheld=withheld,
+        )
+        write_text(temporary / RECORD, json_text(run_record(run, plan, files)))
+    return run
 
 
 def _part_run(loaded: LoadedBaseline, options: Options, train: TrainingSet, test: FeatureSet, setup: Setup) -> PartRun:
@@ -305,28 +266,31 @@ def _seed_run(seed: int, parts: Sequence[Part], fits: Sequence[PartRun]) -> Seed
     return SeedRun(seed, mean, None, predictions, tuple(fits))
 
 
-def _write_runs(folder: Path, plan: Plan, parts: Sequence[Learned], runs: Sequence[SeedRun]) -> dict[int, SeedFiles]:
+def _write_runs(
+    folder: Path, candidates: Candidates, run: BaselineRun, seeds: Sequence[SeedRun]
+) -> dict[int, SeedFiles]:
     """Write submissions, probabilities, models and the curve; return what was written of every seed."""
-    first = runs[0]
-    digests = {first.seed: write_predictions(folder, plan.test, first.predictions)}
-    if len(runs) > 1:
-        digests = {run.seed: write_predictions(folder / f"seed-{run.seed}", plan.test, run.predictions) for run in runs}
-    of_parts = [(run, learned, part) for run in runs for learned, part in zip(parts, run.parts, strict=True)]
-    write_history(folder, [TrainingHistory(run.seed, own.left_out, part.history) for run, own, part in of_parts])
+    first = seeds[0]
+    digests = {first.seed: write_predictions(folder, candidates, first.predictions)}
+    if len(seeds) > 1:
+        for seed in seeds:
+            digests[seed.seed] = write_predictions(folder / f"seed-{seed.seed}", candidates, seed.predictions)
+    of_parts = [(seed, learned, part) for seed in seeds for learned, part in zip(run.parts, seed.parts, strict=True)]
+    write_history(folder, [TrainingHistory(seed.seed, own.left_out, part.history) for seed, own, part in of_parts])
     if (curve := first.parts[0].fit.curve) is not None:
-        ranking = plan.track.ranked_by[0]
+        ranking = run.track.ranked_by[0]
         for name in ("curve.svg", "curve.png"):
             training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=ranking)
-    return {run.seed: SeedFiles(digests[run.seed], _write_models(folder, plan, parts, run)) for run in runs}
+    return {seed.seed: SeedFiles(digests[seed.seed], _write_models(folder, run, seed)) for seed in seeds}
 
 
-def _write_models(folder: Path, plan: Plan, parts: Sequence[Learned], run: SeedRun) -> dict[str, str]:
+def _write_models(folder: Path, run: BaselineRun, seed: SeedRun) -> dict[str, str]:
     """Write the models of a seed, one per part; return their digests by the names of the files."""
     digests: dict[str, str] = {}
-    about = {"track": plan.track.key, "baseline": plan.loaded.name, "files": plan.loaded.digests, "seed": run.seed}
-    for n, (learned, part) in enumerate(zip(parts, run.parts, strict=True)):
+    about = {"track": run.track.key, "baseline": run.baseline, "files": run.files, "seed": seed.seed}
+    for n, (learned, part) in enumerate(zip(run.parts, seed.parts, strict=True)):
         if part.weights is not None:
-            name = f"seed-{run.seed}" if len(parts) == 1 else f"seed-{run.seed}-{n}"
+            name = f"seed-{seed.seed}" if len(run.parts) == 1 else f"seed-{seed.seed}-{n}"
             metadata = {**about, "options": dict(learned.options), "left_out": learned.left_out}
             digests |= write_model(folder, name, part.weights, metadata)
     return digests

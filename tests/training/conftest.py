@@ -49,6 +49,7 @@ def small_track(tmp_path: Path) -> SmallTrack:
         columns: dict[str, list[str | None]] | None = None,
         declaration: str = DECLARATION,
         labels: tuple[str, ...] = LABELS,
+        n_dev: int = 0,
     ) -> Track:
         rng = np.random.default_rng(7)
         ids = [f"s{i:03}" for i in range(N_TRAIN + N_TEST)]
@@ -64,6 +65,7 @@ def small_track(tmp_path: Path) -> SmallTrack:
             rows[N_TRAIN:] = N_TRAIN + test_order
         if withheld:
             rows = rows[:N_TRAIN]
+        splits = ["dev"] * n_dev + ["train"] * (N_TRAIN - n_dev) + ["test"] * N_TEST
         reference = pa.table(
             {
                 "sample_id": ids[: len(rows)],
@@ -75,7 +77,7 @@ def small_track(tmp_path: Path) -> SmallTrack:
         made_corpus(
             folder / "corpus",
             name="small",
-            samples=pa.table({"sample_id": ids, "split": ["train"] * N_TRAIN + ["test"] * N_TEST, **(columns or {})}),
+            samples=pa.table({"sample_id": ids, "split": splits, **(columns or {})}),
             reference=reference,
             features=features,
         )

@@ -188,7 +188,9 @@ def with_splits(track: Track, **sources: str) -> Track:
 
 def test_the_splits_are_those_of_the_track(small_track: SmallTrack, tmp_path: Path) -> None:
     track, withheld = small_track(), small_track("hidden", withheld=True)
-    with pytest.raises(UsageError, match=r"^small declares no split 'train', and no \[training\]: there is"):
+    with pytest.raises(
+        UsageError, match=r"^small: there is nothing to learn from: it declares no split 'train', and no \[training\]$"
+    ):
         run_baseline(with_splits(track, test="test"), "majority", output=tmp_path / "run")
     swapped = with_splits(track, train="test", test="train")
     assert run_baseline(swapped, "majority", output=tmp_path / "swapped", intervals=False).report is not None

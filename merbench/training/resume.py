@@ -1,0 +1,166 @@
+"""What an interrupted run has finished, so that the same run goes on: options selected, and models trained.
+
+It is in a hidden folder next to the run, `.<name>.unfinished/<digest of what the run depends on>`, with a folder for
+each seed and part, in which a baseline stores the state of its training, and is removed when the run is written.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.corpus.candidates import Candidates
+from merbench.errors import MalformedFile, OutputError, fault, json_text
+from merbench.files.reading import read_bounded, sha256_bytes
+from merbench.files.tensors import read_tensors, write_tensors
+from merbench.files.writing import require_alone, write_text
+from merbench.metrics.lists import Lists
+from merbench.training.output import PACKAGES
+from merbench.training.plan import Plan
+from merbench.training.protocol import CrossFit, Curve, Predictions
+from merbench.training.results import PartRun
+from merbench.training.selection import Trial
+
+SELECTED, TRAINED = "selected.json", "trained.safetensors"
+
+MOST_SELECTED_BYTES = 100_000_000
+"""The largest file of trials that is read."""
+
+
+def inputs_digest(plan: Plan, how: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a model depends on, besides its seed and part.
+
+    Args:
+        plan: what is learned from, by which baseline.
+        how: options, the options to select from, number of folds and device.
+    """
+    content = {
+        "track": [plan.track.fingerprint, plan.track.training.digest],
+        "corpora": [_corpus(plan.train, plan.features), _corpus(plan.test, plan.features)],
+        "features": list(plan.features),
+        "baseline": plan.loaded.digests,
+        "versions": {name: version(name) for name in ("merbench", *PACKAGES.values()) if _is_installed(name)},
+        **how,
+    }
+    return sha256_bytes(json_text(content).encode())
+
+
+def _is_installed(name: str) -> bool:
+    return next(iter(distributions(name=name)), None) is not None
+
+
+def _corpus(candidates: Candidates, features: tuple[str, ...]) -> list[Any]:
+    corpus, content = candidates.corpus, candidates.corpus.declaration.content
+    return [corpus.name, corpus.digest, {name: content.features[name] for name in features}]
+
+
+class Unfinished:
+    """The folder of an unfinished run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.n_resumed = 0  # models that an earlier run had trained
+
+    def of_part(self, seed: int, part: int) -> Path:
+        """Return the folder of one training."""
+        return self.folder / f"seed-{seed}-{part}"
+
+    def selected(self, part: int) -> tuple[dict[str, Any], list[Trial]] | None:
+        """Return the options that were selected for a part, and all trials; None if they were not."""
+        path = self.folder / f"part-{part}" / SELECTED
+        try:
+            content = json.loads(read_bounded(path, MOST_SELECTED_BYTES))
+            trials = [Trial(trial["options"], tuple(map(float, trial["value"]))) for trial in content["trials"]]
+            return dict(content["options"]), trials
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # selected again
+            return None
+
+    def keep_selected(self, part: int, options: Mapping[str, Any], trials: list[Trial]) -> None:
+        """Store the options that were selected for a part, and all trials."""
+        content = [{"options": dict(trial.options), "value": list(map(repr, trial.value))} for trial in trials]
+        text = json.dumps({"options": dict(options), "trials": content})
+        write_text(self.folder / f"part-{part}" / SELECTED, text)
+
+    def trained(self, seed: int, part: int) -> PartRun | None:
+        """Return what a training resulted in; None if it did not end."""
+        try:
+            arrays, about = read_tensors(self.of_part(seed, part) / TRAINED)
+            result = _part_run(arrays, about)
+        except (OSError, MalformedFile, ValueError, TypeError, KeyError):  # trained again
+            return None
+        self.n_resumed += 1
+        return result
+
+    def keep_trained(self, seed: int, part: int, result: PartRun) -> None:
+        """Store what a training resulted in, in place of the state of the training."""
+        folder = self.of_part(seed, part)
+        write_tensors(folder / TRAINED, *_stored(result))
+        for path in folder.iterdir():
+            if path.name != TRAINED:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def unfinished(run: Path, digest: str) -> Iterator[Unfinished]:
+    """Yield the folder of an unfinished run; it is removed when the block ends without an error, and kept otherwise.
+
+    Raises:
+        UsageError: another process trains the same run.
+    """
+    every = run.with_name(f".{run.name}.unfinished")
+    folder = every / digest[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("ab")
+    except OSError as error:
+        raise OutputError(f"{run}: cannot be written: {fault(error)}") from error
+    with lock:
+        require_alone(lock.fileno(), f"{run}: another process is training this run")
+        try:
+            yield Unfinished(folder)
+        except BaseException:
+            if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing was done
+                shutil.rmtree(every, ignore_errors=True)
+            raise
+    shutil.rmtree(every, ignore_errors=True)
+
+
+def _stored(result: PartRun) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    arrays: dict[str, NDArray[Any]] = {f"output {name}": values for name, values in result.predictions.outputs.items()}
+    for name, lists in result.predictions.sets.items():
+        words = np.array(lists.words, dtype=np.str_)
+        arrays |= {f"words {name}": words, f"codes {name}": lists.codes, f"offsets {name}": lists.offsets}
+    arrays |= {f"weight {name}": values for name, values in (result.weights or {}).items()}
+    arrays |= {f"history {name}": values for name, values in result.history.items()}
+    curve = result.fit.curve
+    about = {"device": result.fit.device, "notes": result.fit.notes, "storable": result.weights is not None}
+    if curve is not None:
+        arrays |= {"loss": curve.loss, "value": curve.value, "best_epoch": np.array(curve.best_epoch)}
+    scores = [[key, repr(value)] for key, value in result.cross_validated.items()]
+    return arrays, {**about, "cross_validated": scores, "curve": curve is not None}
+
+
+def _part_run(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> PartRun:
+    def named(kind: str) -> dict[str, NDArray[Any]]:
+        return {name.removeprefix(f"{kind} "): values for name, values in arrays.items() if name.startswith(f"{kind} ")}
+
+    codes, offsets = named("codes"), named("offsets")
+    sets = {name: Lists(tuple(words.tolist()), codes[name], offsets[name]) for name, words in named("words").items()}
+    curve = None
+    if about["curve"]:
+        curve = Curve(arrays["loss"], arrays["value"], tuple(arrays["best_epoch"].tolist()))
+    return PartRun(
+        {key: float(value) for key, value in about["cross_validated"]},
+        Predictions(named("output"), sets),
+        CrossFit(Predictions(), curve, str(about["device"]), tuple(map(str, about["notes"]))),
+        named("weight") if about["storable"] else None,
+        named("history"),
+    )
