@@ -131,7 +131,7 @@ def ensemble(
 def _summary(run: BaselineRun) -> str:
     """Return what was trained, and the table of cross-validated and test values, mean ± deviation over seeds."""
     from merbench.report import ReportTable
-    from merbench.training.output import mean_and_deviation
+    from merbench.training.output import mean_and_deviation, with_deviation
 
     track, decimals = run.track, run.track.ranking.decimals
     names = {spec.key: track.metric_label(spec) for spec in track.metrics}
@@ -140,8 +140,10 @@ def _summary(run: BaselineRun) -> str:
     test = mean_and_deviation(tested) if tested else {}
     rows = []
     for key, value in sorted(selected_on.items(), key=lambda item: item[0] != "overall"):
-        on_test = [] if run.hold_out else [_with_deviation(test[key], decimals) if key in test else "withheld"]
-        rows.append((names.get(key, key), _with_deviation(value, decimals), *on_test))
+        on_test = (
+            [] if run.hold_out else [with_deviation(**test[key], decimals=decimals) if key in test else "withheld"]
+        )
+        rows.append((names.get(key, key), with_deviation(**value, decimals=decimals), *on_test))
     over = f", {len(run.seeds)} seeds: mean ± deviation" if len(run.seeds) > 1 else ""
     on = "development set" if track.training.selection == "dev" else "cross-validated"
     table = ReportTable("", ("", on, *([] if run.hold_out else ["test"])), rows)
@@ -178,8 +180,3 @@ def _selection(validation: Mapping[str, Any]) -> str:
         return f"{folds} of single samples; the corpus has no speakers or dialogues to keep together"
     fewer = f"; {validation['n_folds_asked']} were asked for" if n_folds < validation["n_folds_asked"] else ""
     return f"{folds}, each of the {validation['n_clusters']} values of '{by}' in one fold{fewer}"
-
-
-def _with_deviation(value: dict[str, float | None], decimals: int) -> str:
-    mean, deviation = value["mean"], value["deviation"]
-    return f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")

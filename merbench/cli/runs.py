@@ -61,7 +61,7 @@ def predict(
         f"{len(candidates):,} samples of corpus '{candidates.corpus.name}', split '{candidates.split}'"
     )
     for warning in prediction.warnings:
-        print_line(f"warning: {warning}")
+        print(f"warning: {warning}", file=sys.stderr)
     print_line(f"wrote {prediction.folder}")
     print()
     print_report(prediction.report, prediction.withheld)
@@ -132,7 +132,7 @@ def _shown(scores: Mapping[str, Any] | None, key: str) -> str:
     if scores is None:
         return "withheld"
     value = scores.get(key)
-    return "" if value is None or value.mean is None else with_deviation(value.mean, value.deviation, DECIMALS)
+    return "" if value is None else with_deviation(value.mean, value.deviation, DECIMALS)
 
 
 def _record(run: StoredRun) -> dict[str, Any]:

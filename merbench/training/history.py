@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from merbench.errors import MissingExtra, OutputError, fault
 from merbench.files.reading import arrow_file
 from merbench.files.writing import atomic_path
-from merbench.training.protocol import NO_LOG, Log
+from merbench.training.protocol import NO_LOG, Curve, Log
 
 Values = Mapping[str, NDArray[np.float64]]
 
@@ -106,6 +106,18 @@ def _table(history: TrainingHistory, names: Sequence[str]) -> pa.Table:
     table = pa.table({**columns, **values})
     is_empty = np.logical_and.reduce([values[name].is_null().to_numpy(zero_copy_only=False) for name in names])
     return table.filter(pa.array(~is_empty))
+
+
+def joined(curves: Sequence[Curve]) -> Curve:
+    """Return the curves of several trainings as one, their folds next to each other; a shorter one ends in NaN."""
+    n_epochs = max(len(curve.loss) for curve in curves)
+
+    def side_by_side(arrays: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        longer = [np.pad(each, ((0, n_epochs - len(each)), (0, 0)), constant_values=np.nan) for each in arrays]
+        return np.concatenate(longer, axis=1)
+
+    best = tuple(epoch for curve in curves for epoch in curve.best_epoch)
+    return Curve(side_by_side([curve.loss for curve in curves]), side_by_side([curve.value for curve in curves]), best)
 
 
 class TensorBoard:

@@ -230,9 +230,11 @@ def mean_and_deviation(values: Sequence[Mapping[str, float]]) -> dict[str, dict[
     }
 
 
-def with_deviation(mean: float, deviation: float | None, decimals: int) -> str:
-    """Return `"0.6012 ± 0.0103"`, or only the mean of one run."""
-    return f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
+def with_deviation(mean: float | None, deviation: float | None, decimals: int) -> str:
+    """Return `"0.6012 ± 0.0103"`, or only the mean of one run; nothing without a mean."""
+    return (
+        "" if mean is None else f"{mean:.{decimals}f}" + ("" if deviation is None else f" ± {deviation:.{decimals}f}")
+    )
 
 
 def _finite(value: Sequence[float]) -> list[float | None]:

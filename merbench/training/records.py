@@ -159,9 +159,16 @@ def find_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
             except UsageError as error:
                 problems.append(str(error))
         elif depth < MOST_DEPTH:
-            below = (path for path in folder.iterdir() if not path.name.startswith("."))
-            folders += [(path, depth + 1) for path in below if path.is_dir() and not path.is_symlink()]
+            folders += [(path, depth + 1) for path in _folders_in(folder)]
     return sorted(runs, key=lambda run: run.folder.parts), sorted(problems)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        below = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return [path for path in below if path.is_dir() and not path.is_symlink()]
+    except OSError:  # of someone else
+        return []
 
 
 def _content(path: Path) -> Any:

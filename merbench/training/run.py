@@ -20,7 +20,7 @@ from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.track import Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
-from merbench.training.history import Epochs, OpenLog, TrainingHistory, write_history
+from merbench.training.history import Epochs, OpenLog, TrainingHistory, joined, write_history
 from merbench.training.hold_out import KNOWN_TRACK, kebab, known_scores, without_classes, write_known_track
 from merbench.training.output import (
     RECORD,
@@ -277,8 +277,8 @@ def _write_runs(
             digests[seed.seed] = write_predictions(folder / f"seed-{seed.seed}", candidates, seed.predictions)
     of_parts = [(seed, learned, part) for seed in seeds for learned, part in zip(run.parts, seed.parts, strict=True)]
     write_history(folder, [TrainingHistory(seed.seed, own.left_out, part.history) for seed, own, part in of_parts])
-    if (curve := first.parts[0].fit.curve) is not None:
-        ranking = run.track.ranked_by[0]
+    if curves := [part.fit.curve for part in first.parts if part.fit.curve is not None]:
+        curve, ranking = joined(curves), run.track.ranked_by[0]
         for name in ("curve.svg", "curve.png"):
             training_curve(folder / name, curve.loss, curve.value, curve.best_epoch, value_name=ranking)
     return {seed.seed: SeedFiles(digests[seed.seed], _write_models(folder, run, seed)) for seed in seeds}

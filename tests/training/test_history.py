@@ -14,8 +14,8 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from merbench.cli import run as command
 from merbench.errors import MissingExtra, OutputError
-from merbench.training import run_baseline
-from merbench.training.history import Epochs, TensorBoard, TrainingHistory, write_history
+from merbench.training import Curve, run_baseline
+from merbench.training.history import Epochs, TensorBoard, TrainingHistory, joined, write_history
 from tests.training.conftest import SmallTrack
 
 NAN = float("nan")
@@ -67,6 +67,15 @@ def test_a_history_has_a_row_per_training_epoch_and_fold(tmp_path: Path) -> None
     empty.mkdir()
     write_history(empty, [TrainingHistory(0, None, {})])
     assert list(empty.iterdir()) == []
+
+
+def test_curves_of_several_trainings_are_next_to_each_other() -> None:
+    first = Curve(np.array([[3.0, 4.0], [1.0, 2.0]]), np.array([[0.1, 0.2], [0.3, 0.4]]), (2, 1))
+    second = Curve(np.array([[5.0]]), np.array([[0.5]]), (1,))
+    curve = joined([first, second])
+    np.testing.assert_array_equal(curve.loss, [[3, 4, 5], [1, 2, NAN]])
+    np.testing.assert_array_equal(curve.value, [[0.1, 0.2, 0.5], [0.3, 0.4, NAN]])
+    assert curve.best_epoch == (2, 1, 1)
 
 
 def test_a_run_has_the_values_that_its_curve_shows(small_track: SmallTrack, tmp_path: Path) -> None:

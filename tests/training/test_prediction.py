@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from merbench.cli import run as command
 from merbench.corpus import Feature
 from merbench.corpus.candidates import open_candidates
+from merbench.corrupt.features_and_texts import corrupt_corpus
 from merbench.errors import IntegrityError, MerbenchError, UsageError
 from merbench.files.reading import sha256_file
 from merbench.files.tensors import read_tensors, write_tensors
@@ -132,9 +133,9 @@ def trained(small_track: SmallTrack, tmp_path: Path) -> BaselineRun:
 def test_the_same_samples_get_the_same_answers(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:
     folder, track = str(trained.folder), str(trained.track.folder)
     assert command(["predict", folder, track, "--no-intervals"]) == 0
-    printed = capsys.readouterr().out
-    assert "logistic of small@1.0, seed 3: answers for 30 samples of corpus 'small', split 'test'" in printed
-    assert "warning" not in printed
+    printed = capsys.readouterr()
+    assert "logistic of small@1.0, seed 3: answers for 30 samples of corpus 'small', split 'test'" in printed.out
+    assert "warning" not in printed.err
     for name in ("submission.csv", "probabilities.parquet"):
         assert (trained.folder / "predictions" / "small" / name).read_bytes() == (trained.folder / name).read_bytes()
     record = json.loads((trained.folder / "predictions" / "small" / "prediction.json").read_text())
@@ -189,6 +190,20 @@ def test_the_samples_of_another_corpus_are_answered(trained: BaselineRun, tmp_pa
         predict(models, other("narrow", loud=np.zeros((3, 5))))
     with pytest.raises(UsageError, match="has no sample in split 'z'; it has x, y"):
         predict(models, other("other-3"), split="z")
+
+
+def test_corrupted_features_are_answered_by_what_was_learned_without(small_track: SmallTrack, tmp_path: Path) -> None:
+    noise = '[[corruptions]]\nname = "feature_noise"\nsnr_db = 0\nfactor = 1\n'
+    track = small_track(declaration=f"{DECLARATION}{noise}")
+    run = run_baseline(track, "logistic", options=OPTIONS, features=["loud"], output=tmp_path / "run", intervals=False)
+    corrupted = corrupt_corpus(track, tmp_path / "noisy", features={"audio": "loud"}).corpus
+    prediction = predict(open_models(run.folder), corrupted.folder, split="test", intervals=False)
+    # noise as strong as the signal: the same samples, answered worse
+    assert run.report is not None and prediction.report is not None
+    assert prediction.report.counts == run.report.counts
+    clean, noisy = (report["weighted_f1"].value for report in (run.report, prediction.report))
+    assert clean is not None and noisy is not None and noisy < clean - 0.05
+    assert prediction.report.signature != run.report.signature
 
 
 def test_a_track_with_other_targets_is_refused(trained: BaselineRun, small_track: SmallTrack) -> None:
