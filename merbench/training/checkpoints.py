@@ -42,11 +42,10 @@ class Checkpoint:
     Args:
         folder: of the state.
         signature: what the training depends on; ready for JSON.
-        seconds: how often it is written at most.
     """
 
-    def __init__(self, folder: Path, signature: Mapping[str, Any], seconds: float = SECONDS) -> None:
-        self.path, self.signature, self.seconds = folder / STATE, dict(signature), seconds
+    def __init__(self, folder: Path, signature: Mapping[str, Any]) -> None:
+        self.path, self.signature = folder / STATE, dict(signature)
         self.written = time.monotonic()
 
     def read(self, learners: Sequence[Learner]) -> History:
@@ -84,7 +83,7 @@ class Checkpoint:
 
     def write(self, learners: Sequence[Learner], history: History, *, last: bool = False) -> None:
         """Store the state after an epoch, unless it was stored a short time ago."""
-        if time.monotonic() - self.written < self.seconds and not (last and self.path.exists()):
+        if time.monotonic() - self.written < SECONDS and not (last and self.path.exists()):
             return
         arrays, counters = dict[str, NDArray[Any]](), list[dict[str, Any]]()
         for n, learner in enumerate(learners):

@@ -103,6 +103,8 @@ class FoldLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""
+        if torch.is_autocast_enabled(x.device.type):  # half precision: autograd keeps track of the types
+            return torch.baddbmm(self.bias, x, self.weight)
         return _affine(x, self.weight, self.bias, self.memory)
 
 
@@ -134,6 +136,8 @@ class FoldHidden(FoldLinear):
         # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
         kept = torch.ge(self._words(x), self.threshold - 32768, out=x.new_empty(*x.shape[:-1], self.bias.shape[-1]))
         scale = 65536 / (65536 - self.threshold)
+        if torch.is_autocast_enabled(x.device.type):
+            return torch.baddbmm(self.bias, x, self.weight).relu() * kept * scale
         return _hidden(x, self.weight, self.bias, self.memory, kept, scale)
 
     def _words(self, x: Tensor) -> Tensor:

@@ -204,3 +204,111 @@ def test_training_that_diverges_says_what_to_do() -> None:
     message = r"training diverged in epoch 1 \(the loss is not finite\); lower the learning"
     with pytest.raises(UsageError, match=message):
         trained([Layered()], features, targets, folds)
+
+
+def test_accumulated_batches_take_the_step_of_one_large_batch() -> None:
+    features, targets, folds = samples(20)  # every fold learns from 16
+    losses = []
+    for schedule in (
+        replace(SCHEDULE, batch_size=8, accumulation=1),
+        replace(SCHEDULE, batch_size=4, accumulation=2),
+    ):
+        model = Layered()
+        trained([model], features, targets, folds, schedule)
+        losses.append([part.detach() for part in model.parameters()])
+    for ours, theirs in zip(*losses, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layered", [True, False])
+def test_a_fold_stops_after_so_many_epochs_without_a_better_one(layered: bool) -> None:
+    features, targets, folds = samples(20)
+    # by fold, the value of every epoch: better in 1, in 1 and 2, in 1 to 4, and equal ones are not better
+    values = [[3, 2, 1, 9, 9], [3, 4, 1, 1, 9], [1, 2, 3, 4, 5], [1, 1, 1, 9, 9], [1, 2, 2, 3, 3]]
+    calls = [0] * N_FOLDS
+
+    def value(rows: np.ndarray, outputs: Outputs) -> tuple[float, ...]:
+        fold = int(folds[rows[0]])
+        calls[fold] += 1
+        return (values[fold][calls[fold] - 1],)
+
+    model = Layered()
+    networks: list[nn.Module] = [model] if layered else [Alone(model, fold) for fold in range(N_FOLDS)]
+    schedule = replace(SCHEDULE, epochs=5, patience=2)
+    _, curve = trained(networks, features, targets, folds, schedule, value)
+    assert calls == [3, 4, 5, 3, 5]
+    assert curve.best_epoch == (1, 2, 5, 1, 4)
+    assert np.isnan(curve.value[:, 0]).tolist() == [False, False, False, True, True]
+    assert np.isnan(curve.loss[:, 0]).tolist() == [False, False, False, True, True]
+
+
+def test_training_ends_when_every_fold_has_stopped() -> None:
+    features, targets, folds = samples(20)
+    schedule = replace(SCHEDULE, epochs=50, patience=3)
+    _, curve = trained([Layered()], features, targets, folds, schedule, lambda rows, outputs: (0.0,))
+    assert curve.loss.shape == (4, N_FOLDS)
+
+
+def test_growth_below_min_delta_is_not_better_but_is_kept() -> None:
+    features, targets, folds = samples(20)
+    values = iter(np.repeat([1.0, 1.05, 1.09, 9.0], N_FOLDS))
+    schedule = replace(SCHEDULE, patience=2, min_delta=0.1)
+    _, curve = trained([Layered()], features, targets, folds, schedule, lambda rows, outputs: (float(next(values)),))
+    assert curve.best_epoch == (3,) * N_FOLDS
+
+
+def test_the_last_epoch_is_kept_where_the_schedule_says_so() -> None:
+    features, targets, folds = samples(20)
+    values = iter(range(1000, 0, -1))
+    schedule = replace(SCHEDULE, keep="last")
+    _, curve = trained([Layered()], features, targets, folds, schedule, lambda rows, outputs: (next(values),))
+    assert curve.best_epoch == (SCHEDULE.epochs,) * N_FOLDS
+
+
+class Short(Alone):
+    """A network for which memory is used up by more than three samples, or always."""
+
+    at_most = 3
+
+    def forward(self, batch: Batch | Sequence[Tensor]) -> dict[str, Tensor]:
+        assert isinstance(batch, Batch)
+        if self.training and len(batch.samples) > self.at_most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().forward(batch)
+
+
+def test_where_memory_is_used_up_batches_are_halved_once_and_the_result_is_the_same() -> None:
+    features, targets, folds = samples(20)
+    outputs = [
+        trained([kind(Layered(), fold) for fold in range(N_FOLDS)], features, targets, folds)[0]
+        for kind in (Alone, Short)
+    ]
+    for name, wanted in outputs[0].items():
+        np.testing.assert_allclose(outputs[1][name], wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_where_half_batches_do_not_fit_either_training_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, targets, folds = samples(20)
+    monkeypatch.setattr(Short, "at_most", 1)
+    message = "out of memory on cpu, with half batches, too; lower batch_size, which is 6, or use another device"
+    with pytest.raises(UsageError, match=message):
+        trained([Short(Layered(), fold) for fold in range(N_FOLDS)], features, targets, folds)
+
+
+class Regularised(Alone):
+    """A network with a loss of its own: the mean square of its outputs, of real samples only."""
+
+    def forward(self, batch: Batch | Sequence[Tensor]) -> dict[str, Tensor]:
+        outputs = super().forward(batch)
+        assert isinstance(batch, Batch)
+        return outputs, {"size": 1000 * outputs["number"][batch.real].square().mean()}  # type: ignore[return-value]
+
+
+def test_a_networks_own_losses_are_added() -> None:
+    features, targets, folds = samples(20)
+    sizes = []
+    for kind in (Alone, Regularised):
+        networks = [kind(Layered(), fold) for fold in range(N_FOLDS)]
+        outputs, _ = trained(networks, features, targets, folds, replace(SCHEDULE, epochs=40))
+        sizes.append(np.abs(outputs["number"]).mean())
+    assert sizes[1] < sizes[0] / 3

@@ -1,0 +1,117 @@
+"""Losses equal those of torch, or values by hand; padding and references that are not known have no part in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+
+from merbench.training.losses import LOSSES, Objective, balanced_weights, ccc
+
+F, B, K = 2, 5, 3
+
+
+def outputs() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(F, B, K, generator=rng), torch.randn(F, B, generator=rng)
+
+
+def test_ccc_of_the_whole_batch_by_hand() -> None:
+    # y (0, 1, 2, 3), p (1, 2, 3, 5): means 1.5 and 2.75, variances 1.25 and 2.1875, covariance 1.625:
+    # 2 · 1.625 / (1.25 + 2.1875 + 1.5625) = 0.65
+    numbers, output = torch.tensor([[0.0, 1, 2, 3]]), torch.tensor([[1.0, 2, 3, 5]])
+    assert ccc(output, numbers, torch.full((1, 4), 0.25)).item() == pytest.approx(1 - 0.65, abs=1e-6)
+    constant = torch.full((1, 4), 0.5, requires_grad=True)
+    loss = ccc(constant, numbers, torch.full((1, 4), 0.25))
+    assert loss.item() == pytest.approx(1, abs=1e-6)
+    loss.sum().backward()
+    assert constant.grad is not None
+    assert constant.grad.abs().max() > 0.1
+
+
+def test_ccc_has_no_part_of_padding() -> None:
+    _, output = outputs()
+    numbers = torch.randn(F, B, generator=torch.Generator().manual_seed(1))
+    weights = torch.tensor([[1 / 3, 1 / 3, 1 / 3, 0, 0], [0.2] * 5])
+    losses = ccc(output, numbers, weights)
+    for fold, n in enumerate((3, 5)):
+        own = output[fold, :n].double().numpy()[None], numbers[fold, :n].double().numpy()[None]
+        centred = own[0] - own[0].mean(), own[1] - own[1].mean()
+        gap = (own[0].mean() - own[1].mean()) ** 2
+        wanted = 2 * (centred[0] * centred[1]).mean() / (own[0].var() + own[1].var() + gap)
+        assert losses[fold].item() == pytest.approx(1 - wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_objective_of_padded_folds_is_torch_on_the_real_samples(balanced: bool) -> None:
+    rng = torch.Generator().manual_seed(2)
+    labels, numbers = torch.randint(0, K, (20,), generator=rng), torch.randn(20, generator=rng)
+    shares = torch.rand(20, K, generator=rng).softmax(1)
+    references = {"labels": labels, "numbers": numbers, "errors": numbers, "shares": shares}
+    losses = {
+        "labels": "cross_entropy",
+        "numbers": "squared_error",
+        "errors": "absolute_error",
+        "shares": "cross_entropy",
+    }
+    learned = [torch.arange(12), torch.arange(8, 20)]
+    objective = Objective.of(references, losses, learned if balanced else [])
+    rows = torch.tensor([[3, 7, 11, -1, -1], [8, 19, 10, 13, 9]])
+    scores, values = outputs()
+    given = {"labels": scores, "numbers": values, "errors": values, "shares": scores}
+    total = objective.loss(given, rows, objective.weights(rows))
+    for fold, n in enumerate((3, 5)):
+        own = rows[fold, :n]
+        weight, soft = None, torch.ones(n)
+        if balanced:
+            weight = balanced_weights(labels[learned[fold]], K)
+            soft = shares[own] @ balanced_weights(shares[learned[fold]], K)
+        wanted = nn.functional.cross_entropy(scores[fold, :n], labels[own], weight=weight)
+        wanted += nn.functional.mse_loss(values[fold, :n], numbers[own])
+        wanted += nn.functional.l1_loss(values[fold, :n], numbers[own])
+        each = nn.functional.cross_entropy(scores[fold, :n], shares[own], reduction="none")
+        wanted += (each * soft).sum() / soft.sum()
+        assert total[fold].item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    wanted = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(balanced_weights(torch.tensor(labels), 3), wanted, rtol=1e-6)
+    assert balanced_weights(torch.tensor([0, 0, 2, -1]), 3).tolist() == pytest.approx([0.5, 0, 1])
+
+
+def test_references_that_are_not_known_have_no_part() -> None:
+    references = {"labels": torch.tensor([0, -1, 2, 1]), "numbers": torch.tensor([1.0, 2.0, float("nan"), 0.5])}
+    objective = Objective.of(references, {"labels": "cross_entropy", "numbers": "squared_error"})
+    scores = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    values = torch.zeros(1, 4, requires_grad=True)
+    rows = torch.tensor([[0, 1, 2, 3]])
+    loss = objective.loss({"labels": scores, "numbers": values}, rows, objective.weights(rows))
+    known = [0, 2, 3]
+    wanted = nn.functional.cross_entropy(scores[0, known], references["labels"][known])
+    wanted = wanted + torch.tensor([1.0, 4.0, 0.25]).mean()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+    loss.sum().backward()
+    assert scores.grad is not None
+    assert values.grad is not None
+    assert scores.grad[0, 1].tolist() == [0, 0, 0]
+    assert values.grad[0, 2].item() == 0
+    # a batch in which nothing is known has no loss, and no gradient that is not a number
+    only = torch.tensor([[1]])
+    weights = objective.weights(only)
+    assert weights["labels"].item() == 0
+    assert objective.loss({"labels": scores[:, :1], "numbers": values[:, :1]}, only, weights).isfinite().all()
+
+
+def test_a_dialogue_counts_as_many_times_as_it_has_samples() -> None:
+    objective = Objective.of({"numbers": torch.arange(5.0)}, {"numbers": "squared_error"})
+    rows = torch.tensor([[[0, 1, 2, 3], [4, -1, -1, -1]]])
+    loss = objective.loss({"numbers": torch.zeros(1, 2, 4)}, rows, objective.weights(rows))
+    assert loss.item() == pytest.approx((0 + 1 + 4 + 9 + 16) / 5)
+
+
+def test_every_loss_of_a_target_has_a_name_here() -> None:
+    assert {"cross_entropy", "squared_error"} <= set(LOSSES)

@@ -1,0 +1,109 @@
+"""Optimiser, learning rate and clipped gradients equal torch's own, fold by fold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from merbench.training.optimisation import Group, Schedule, clip, optimiser
+
+
+@dataclass(frozen=True)
+class Options:
+    hidden: int
+    epochs: int
+    learning_rate: float
+    patience: int
+
+
+def test_a_schedule_takes_the_options_that_it_knows() -> None:
+    schedule = Schedule.of(Options(64, 7, 0.5, 3), batch_size=16)
+    assert schedule == Schedule(epochs=7, batch_size=16, learning_rate=0.5, patience=3)
+
+
+def test_the_rate_grows_and_falls_as_by_hand() -> None:
+    def rates(decay: str, warmup: float) -> list[float]:
+        schedule = Schedule(4, 8, 0.1, decay=decay, warmup_epochs=warmup)  # type: ignore[arg-type]
+        return [schedule.rate(step, 2) for step in range(8)]
+
+    assert rates("constant", 0) == [1.0] * 8
+    # two steps of warm-up, 1/3 and 2/3, then 1
+    assert rates("constant", 1) == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1])
+    assert rates("linear", 0) == pytest.approx([1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    assert rates("linear", 1) == pytest.approx([1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+def test_the_cosine_is_that_of_torch() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    peer = torch.optim.Adam([parameter], lr=1.0)
+    course = torch.optim.lr_scheduler.CosineAnnealingLR(peer, 8)
+    schedule = Schedule(4, 8, 1.0, decay="cosine")
+    for step in range(8):
+        assert schedule.rate(step, 2) == pytest.approx(peer.param_groups[0]["lr"], abs=1e-12)
+        peer.step()
+        course.step()
+
+
+def test_groups_have_their_own_rate_and_weight_decay() -> None:
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 2), "head": nn.Linear(2, 2)})
+    schedule = Schedule(1, 1, 0.1, weight_decay=0.5, groups=(Group("encoder.bias", 1, 0), Group("encoder", 0.1)))
+    groups = sorted(
+        (round(group["lr"], 6), group["weight_decay"], sum(part.numel() for part in group["params"]))
+        for group in optimiser(network, schedule).param_groups
+    )
+    # weights of the encoder; its bias; the head
+    assert groups == [(0.01, 0.5, 4), (0.1, 0.0, 2), (0.1, 0.5, 6)]
+
+
+@pytest.mark.parametrize(("name", "peer"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_both_optimisers_step_as_those_of_torch(name: str, peer: type[torch.optim.Optimizer]) -> None:
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    schedule = Schedule(1, 1, 0.1, weight_decay=0.3, optimiser=name)  # type: ignore[arg-type]
+    steps = optimiser(ours, schedule), peer(theirs.parameters(), lr=0.1, weight_decay=0.3)  # type: ignore[call-arg]
+    x = torch.randn(4, 3)
+    for _ in range(3):
+        for network, step in zip((ours, theirs), steps, strict=True):
+            step.zero_grad()
+            network(x).square().sum().backward()
+            step.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_the_norm_is_clipped_for_every_fold_by_itself() -> None:
+    rng = torch.Generator().manual_seed(0)
+    scales = torch.tensor([0.01, 1.0, 100.0])[:, None, None]
+    layered = [nn.Parameter(torch.zeros(3, 4, 2)), nn.Parameter(torch.zeros(3, 1, 2))]
+    for parameter in layered:
+        parameter.grad = torch.randn(parameter.shape, generator=rng) * scales
+    alone = [[nn.Parameter(torch.zeros_like(parameter[fold])) for parameter in layered] for fold in range(3)]
+    for fold, parameters in enumerate(alone):
+        for parameter, stacked in zip(parameters, layered, strict=True):
+            assert stacked.grad is not None
+            parameter.grad = stacked.grad[fold].clone()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+    clip(layered, Schedule(1, 1, 0.1, clip_norm=1.0), layered=True)
+    for fold, parameters in enumerate(alone):
+        for parameter, stacked in zip(parameters, layered, strict=True):
+            assert stacked.grad is not None
+            torch.testing.assert_close(stacked.grad[fold], parameter.grad)
+
+
+def test_of_ordinary_layers_the_norm_is_that_of_the_network() -> None:
+    parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2, 1))]
+    parameters[0].grad, parameters[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([[0.0], [4.0]])
+    clip(parameters, Schedule(1, 1, 0.1, clip_norm=2.5), layered=False)
+    assert parameters[0].grad.tolist() == pytest.approx([1.5, 0], rel=1e-6)
+    assert parameters[1].grad.flatten().tolist() == pytest.approx([0, 2], rel=1e-6)
+
+
+def test_values_are_clipped_one_by_one() -> None:
+    parameter = nn.Parameter(torch.zeros(4))
+    parameter.grad = torch.tensor([-3.0, -0.5, 0.5, math.inf])
+    clip([parameter], Schedule(1, 1, 0.1, clip_value=1.0), layered=False)
+    assert parameter.grad.tolist() == [-1, -0.5, 0.5, 1]
