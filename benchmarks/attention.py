@@ -42,7 +42,7 @@ MODALITIES = ("audio", "text", "video")
 SHARES = np.array([123, 98, 87, 40, 52, 12]) / 412
 VALENCE = np.array([0.0, -1.5, 1.8, -1.2, -0.8, 0.4])
 ATTENTION = load_baseline("attention")
-OPTIONS = ATTENTION.options("mer2023-multi", {})
+OPTIONS = ATTENTION.options("mer2023-multi", {"patience": 0})
 
 
 def training_data() -> TrainingSet:

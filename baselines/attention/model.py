@@ -40,7 +40,8 @@ class Options:
         learning_rate: of Adam.
         weight_decay: of Adam, added to the gradient.
         batch_size: samples per step and fold.
-        epochs: how often every sample is seen.
+        epochs: how often every sample is seen, at most.
+        patience: epochs without a better ranking value after which a fold is no longer trained; 0 trains all epochs.
     """
 
     hidden: tuple[int, ...]
@@ -50,6 +51,7 @@ class Options:
     weight_decay: float
     batch_size: int
     epochs: int
+    patience: int
 
 
 class Network(nn.Module):

@@ -27,7 +27,10 @@ def batch(inputs: list[torch.Tensor]) -> Batch:
 
 
 def test_the_declared_model_is_that_of_the_challenge() -> None:
-    options = load_baseline("attention").options("mer2023-multi", {})
+    loaded = load_baseline("attention")
+    paper = loaded.declaration.presets["paper"]
+    assert paper.seeds == (0, 1, 2)
+    options = loaded.options("mer2023-multi", paper.options)
     assert options == {
         "hidden": [256, 128],
         "dropout": 0.3,
@@ -36,6 +39,7 @@ def test_the_declared_model_is_that_of_the_challenge() -> None:
         "weight_decay": 1e-5,
         "batch_size": 32,
         "epochs": 100,
+        "patience": 0,
     }
     # per slot d·256 + 256 + 256·128 + 128; attention 384·256 + 256 + 256·128 + 128 + 128·3 + 3; heads 128·6 + 6, 128 + 1
     encoders = 3 * (1024 * 256 + 256 + 256 * 128 + 128)
