@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,14 +16,23 @@ from merbench.cli.printing import print_json, print_line, print_report, print_ta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from merbench.training import BaselineDeclaration, BaselineRun
+    from merbench.track import Track
+    from merbench.training import BaselineDeclaration, BaselineRun, LoadedBaseline
 
 
-def baselines(form: options.ListFormatOption = options.ListFormat.table) -> None:
-    """List available baselines."""
+def baselines(
+    for_: str | None = option(
+        INPUT, "--for TRACK", "Which can be run on a track, or on every track (all), and why others cannot."
+    ),
+    form: options.ListFormatOption = options.ListFormat.table,
+) -> None:
+    """List available baselines, and what they can be run on."""
     from merbench.report import ReportTable
     from merbench.training import list_baselines
 
+    if for_ is not None:
+        _print_tracks(for_, form)
+        return
     known = list_baselines()
     if form is options.ListFormat.json:
         print_json("baselines", baselines=[_baseline_record(name, declared) for name, declared in known])
@@ -32,6 +42,67 @@ def baselines(form: options.ListFormatOption = options.ListFormat.table) -> None
         for name, declared in known
     ]
     print_table(ReportTable("", ("baseline", "extra", "seeds", "paper", "title"), rows))
+
+
+def _print_tracks(name: str, form: options.ListFormat) -> None:
+    """Print which baselines can be run on a track, or on every one."""
+    from merbench.report import ReportTable
+    from merbench.track import list_tracks, load_track
+    from merbench.training.plan import why_not
+
+    tracks = list_tracks() if name == "all" else [load_track(name)]
+    loaded, unavailable = _loaded_baselines()
+    reasons = [(track, {**why_not(track, loaded), **unavailable}) for track in tracks]
+    if form is options.ListFormat.json:
+        print_json(
+            "baselines",
+            tracks=[
+                {
+                    "track": track.key,
+                    "learning": track.training.model_dump(mode="json", exclude_defaults=True),
+                    "baselines": {baseline: reason or None for baseline, reason in sorted(by_name.items())},
+                }
+                for track, by_name in reasons
+            ],
+        )
+        return
+    if name != "all":
+        _, by_name = reasons[0]
+        rows = [(baseline, "no" if reason else "yes", reason) for baseline, reason in sorted(by_name.items())]
+        print_table(ReportTable("", ("baseline", "runs", "why not"), rows))
+        return
+    lines = [
+        (track.id, " ".join(sorted(each for each, reason in by_name.items() if not reason)), _common(track, by_name))
+        for track, by_name in reasons
+    ]
+    print_table(ReportTable("", ("track", "baselines", "why none"), lines))
+    print(f"{sum(bool(line[1]) for line in lines)} of {len(lines)} tracks can be learned here")
+
+
+def _loaded_baselines() -> tuple[list[LoadedBaseline], dict[str, str]]:
+    """Return the baselines that can be loaded, and by name why others cannot."""
+    from merbench.errors import MerbenchError
+    from merbench.training import list_baselines, load_baseline
+
+    loaded, unavailable = [], {}
+    for name, _ in list_baselines():
+        try:
+            loaded.append(load_baseline(name))
+        except MerbenchError as error:
+            unavailable[name] = " ".join(str(error).split())
+    return loaded, unavailable
+
+
+def _common(track: Track, reasons: Mapping[str, str]) -> str:
+    """Return why none of the baselines can be run: what most of those say whose kinds of target fit; else empty."""
+    if not all(reasons.values()):
+        return ""
+    fitting = [reason for reason in reasons.values() if " answers targets of type " not in reason]
+    if not fitting:
+        return f"no baseline answers{next(iter(reasons.values())).partition(' declares')[2].partition(';')[0]}"
+    # The names of all corpora would be in the line of every track whose corpus is not here.
+    common = re.sub(r"(; did you mean '[^']*'\?)? \(known: [^)]*\)", "", max(fitting, key=fitting.count))
+    return common.removeprefix(f"{track.id}: ")
 
 
 def _baseline_record(name: str, declared: BaselineDeclaration) -> dict[str, Any]:

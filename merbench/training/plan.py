@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,27 +45,36 @@ class Part:
     answered: Rows = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """How a baseline is run on a track.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Learnable:
+    """What a track is learned from and what is answered, by any baseline.
 
     Attributes:
         track: the track, with `[training]` as it is in this run.
-        loaded: the baseline.
         train: the candidates to learn from, those of the development set among them.
         labelled: those with references, without features.
         test: the candidates to answer.
-        features: the features to learn from.
         parts: what is answered by which model.
     """
 
     track: Track
-    loaded: LoadedBaseline
     train: Candidates
     labelled: TrainingSet = field(repr=False)
     test: Candidates
-    features: tuple[str, ...]
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan(Learnable):
+    """How a baseline is run on a track.
+
+    Attributes:
+        loaded: the baseline.
+        features: the features it learns from.
+    """
+
+    loaded: LoadedBaseline
+    features: tuple[str, ...]
 
     def training_set(self) -> TrainingSet:
         """Return all samples to learn from, with their features."""
@@ -95,25 +105,59 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
     """
     learned_splits(track)
     require_answers(loaded, track)
-    test, train = open_candidates(track, TEST), training_candidates(track)
+    return _plan(learnable(track), loaded, features)
+
+
+def learnable(track: Track) -> Learnable:
+    """Return what a track is learned from and what is answered.
+
+    Raises:
+        UnknownName: the corpus, or the one that is learned from, is not in the data home.
+        UsageError: there is nothing to learn from, or what is left out cannot be.
+        WithheldReference: the references that would be learned from are withheld.
+    """
+    train, test = training_candidates(track), open_candidates(track, TEST)
+    labelled = training_set(train, ())
+    made = parts(labelled, train, test, track.training.leave_out)
+    return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
+
+
+def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | None) -> Plan:
+    test, train = data.test, data.train
     names = wanted_features(loaded, test, features, train)
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test, train)
     _require_features(train.corpus, test.corpus, names)
-    labelled = training_set(train, ())
-    made = parts(labelled, train, test, track.training.leave_out)
-    plan = Plan(track, loaded, train, labelled, test, tuple(names), made)
+    plan = Plan(
+        track=data.track,
+        train=train,
+        labelled=data.labelled,
+        test=test,
+        parts=data.parts,
+        loaded=loaded,
+        features=tuple(names),
+    )
     _require_samples(plan)
     return plan
 
 
-def why_not(track: Track, loaded: LoadedBaseline) -> str:
-    """Return in one line why a baseline cannot be run on a track; empty if it can."""
-    try:
-        make_plan(track, loaded)
-    except MerbenchError as error:
-        return " ".join(str(error).split())
-    return ""
+def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]:
+    """Return by the name of every baseline, in one line, why it cannot be run on a track; empty where it can."""
+
+    @cache
+    def data() -> Learnable:
+        return learnable(track)
+
+    def reason(loaded: LoadedBaseline) -> str:
+        try:
+            learned_splits(track)
+            require_answers(loaded, track)
+            _plan(data(), loaded, None)
+        except MerbenchError as error:
+            return " ".join(str(error).split())
+        return ""
+
+    return {loaded.name: reason(loaded) for loaded in baselines}
 
 
 def with_learning(track: Track, learning: Mapping[str, Any]) -> Track:

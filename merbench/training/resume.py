@@ -141,7 +141,12 @@ def _stored(result: PartRun) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     arrays |= {f"weight {name}": values for name, values in (result.weights or {}).items()}
     arrays |= {f"history {name}": values for name, values in result.history.items()}
     curve = result.fit.curve
-    about = {"device": result.fit.device, "notes": result.fit.notes, "storable": result.weights is not None}
+    about = {
+        "device": result.fit.device,
+        "notes": result.fit.notes,
+        "details": dict(result.fit.details),
+        "storable": result.weights is not None,
+    }
     if curve is not None:
         arrays |= {"loss": curve.loss, "value": curve.value, "best_epoch": np.array(curve.best_epoch)}
     scores = [[key, repr(value)] for key, value in result.cross_validated.items()]
@@ -160,7 +165,9 @@ def _part_run(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> P
     return PartRun(
         {key: float(value) for key, value in about["cross_validated"]},
         Predictions(named("output"), sets),
-        CrossFit(Predictions(), curve, str(about["device"]), tuple(map(str, about["notes"]))),
+        CrossFit(
+            Predictions(), curve, str(about["device"]), tuple(map(str, about["notes"])), details=dict(about["details"])
+        ),
         named("weight") if about["storable"] else None,
         named("history"),
     )

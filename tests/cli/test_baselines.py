@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,34 @@ def test_baselines_are_listed(capsys: Capture) -> None:
     assert lines[0].split() == ["baseline", "extra", "seeds", "paper", "title"]
     folders = Path(__file__).parents[2].glob("baselines/*/baseline.toml")
     assert [line.split()[0] for line in lines[1:]] == sorted(path.parent.name for path in folders)
+
+
+def test_why_a_track_cannot_be_learned_is_said_for_every_baseline(here: Path, capsys: Capture) -> None:
+    assert run(["baselines", "--for", "mer-semi"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["baseline", "runs", "why", "not"]
+    by_name = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines[1:]}
+    assert by_name["logistic"] == ["yes"]
+    assert by_name["pseudo-label"] == ["yes"]  # the candidates are unlabelled samples
+    assert by_name["lexicon-ov"][0] == "no"
+    assert by_name["lexicon-ov"][1].startswith("baseline 'lexicon-ov' answers targets of type label_set; mer-semi")
+
+
+def test_every_track_is_learned_or_has_a_reason(here: Path, capsys: Capture) -> None:
+    assert run(["baselines", "--for", "all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:-1]}
+    assert rows["mer-ov"].split() == ["lexicon-ov", "majority"]
+    assert rows["meld"] == ("no corpus named 'meld'; import the released files with `merbench corpus import meld PATH`")
+    assert rows["ger-samm"].startswith("there is nothing to learn from: a test of language models without training")
+    assert "--hold-out CLASS" in rows["ood-emotion"]
+    assert lines[-1] == f"5 of {len(rows)} tracks can be learned here"
+    assert run(["baselines", "--for", "all", "--format", "json"]) == 0
+    tracks = json.loads(capsys.readouterr().out)["tracks"]
+    assert len(tracks) == len(rows)
+    learned = {track["track"] for track in tracks if None in track["baselines"].values()}
+    assert learned == {f"{name}@1.0" for name in ("mer-multi", "mer-noise", "mer-noise-media", "mer-ov", "mer-semi")}
+    assert next(track for track in tracks if track["track"] == "ravdess@1.0")["learning"] == {"leave_out": "fold"}
 
 
 def test_a_run_prints_what_it_did_and_its_score(here: Path, capsys: Capture) -> None:

@@ -132,7 +132,7 @@ def test_a_column_that_cannot_be_left_out_is_reported(small_track: SmallTrack, c
     track = with_learning(small_track(columns=columns, declaration=declaration), {"leave_out": column})
     with pytest.raises(UsageError, match=message):
         run_baseline(track, "majority")
-    assert why_not(track, load_baseline("majority"))
+    assert why_not(track, [load_baseline("majority")])["majority"]
 
 
 OTHER = """
@@ -212,7 +212,8 @@ def test_what_two_corpora_do_not_share_is_reported(tmp_path: Path) -> None:
         run_baseline(track, "logistic", features=["only-corpus"])
     text = (track.folder / "track.toml").read_text().replace("./other", "elsewhere")
     (track.folder / "track.toml").write_text(text)
-    assert why_not(load_track(track.folder), load_baseline("majority")).startswith("no corpus named 'elsewhere'")
+    reasons = why_not(load_track(track.folder), [load_baseline("majority")])
+    assert reasons["majority"].startswith("no corpus named 'elsewhere'")
 
 
 def test_speakers_on_both_sides_are_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
