@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from merbench.corpus import CORPORA, Corpus, open_corpus
 from merbench.corpus.candidates import Candidates, candidates_of, open_candidates
@@ -279,10 +278,13 @@ def _warnings(models: Models, candidates: Candidates, groups: Names | None) -> l
     """Return what a reader of the score must know: samples that were learned from, code that changed."""
     record, training, splits = models.run.record, models.track.training, models.track.splits
     warnings = []
-    sources = training.source or (splits[TRAIN].source if TRAIN in splits else ())
-    if groups is None and candidates.corpus.name == (training.corpus or record.corpus.name) and sources:
-        n = pc.sum(pc.is_in(candidates.samples[SPLIT], pc.cast(list(sources), "string"))).as_py()
-        if n:
+    first = TRAIN if TRAIN in splits else TEST  # without the former, groups of the latter are left out in turn
+    sources = training.source or splits[first].source
+    if candidates.corpus.name == (training.corpus or record.corpus.name):
+        learned = np.isin(candidates.samples[SPLIT].to_pylist(), sources)
+        if groups is not None:
+            learned &= ~np.isin(groups, list(models.baselines))
+        if n := int(learned.sum()):
             warnings.append(f"{n:,} of {len(candidates):,} samples are in splits that the run learned from")
     changed = [name for name, digest in models.loaded.digests.items() if record.baseline.files.get(name) != digest]
     if changed:

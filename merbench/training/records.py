@@ -31,11 +31,11 @@ MOST_DEPTH = 6
 """How many folders below the one named are searched for runs."""
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
 
 
-class _TrackPart(_Part):
+class _TrackSection(_Section):
     key: str
     fingerprint: str
     content: dict[str, Any] | None = None  # records of earlier versions have none
@@ -46,42 +46,42 @@ class _TrackPart(_Part):
         return self.key.partition("@")[0]
 
 
-class _CorpusPart(_Part):
+class _CorpusSection(_Section):
     name: str
 
 
-class _BaselinePart(_Part):
+class _BaselineSection(_Section):
     name: str
     files: dict[str, str] = Field(default_factory=dict)
     preset: str | None = None
 
 
-class _InputPart(_Part):
+class _InputSection(_Section):
     feature: str
     width: int
 
 
-class _SeedPart(_Part):
+class _SeedSection(_Section):
     seed: int
     models: dict[str, str] = Field(default_factory=dict)  # file in the folder of the run -> its SHA-256
 
 
-class _Value(_Part):
+class _Value(_Section):
     mean: float | None
     deviation: float | None = None
 
 
-class RunRecord(_Part):
+class RunRecord(_Section):
     """What a run recorded, as far as merbench reads it again."""
 
-    track: _TrackPart
-    corpus: _CorpusPart
-    baseline: _BaselinePart
+    track: _TrackSection
+    corpus: _CorpusSection
+    baseline: _BaselineSection
     features: dict[str, str] = Field(default_factory=dict)  # name -> digest
-    inputs: list[_InputPart] = Field(default_factory=list)  # what the models see, in their order
+    inputs: list[_InputSection] = Field(default_factory=list)  # what the models see, in their order
     options: dict[str, Any] = Field(default_factory=dict)
     ranking: list[str] = Field(default_factory=list)
-    runs: list[_SeedPart] = Field(min_length=1)
+    runs: list[_SeedSection] = Field(min_length=1)
     cross_validated: dict[str, _Value] = Field(default_factory=dict)
     test: dict[str, _Value] | None = None
     wall_time_s: float | None = None

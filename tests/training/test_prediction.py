@@ -246,6 +246,14 @@ def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: Small
     name = "probabilities.parquet"
     assert (prediction.folder / name).read_bytes() == (run.folder / name).read_bytes()
     assert prediction.warnings == ()
+    again = predict(open_models(run.folder), track.folder, split="train", intervals=False)
+    assert again.warnings == ()  # each is answered by the model that did not learn from it
+    ids = [f"s{i:03}" for i in range(3)]
+    other = made_corpus(
+        tmp_path / "small", name="small", samples=pa.table({"sample_id": ids, "split": ["train", "test", "new"]})
+    )
+    prediction = predict(open_models(run.folder), other.folder, output=tmp_path / "all")
+    assert prediction.warnings == ("2 of 3 samples are in splits that the run learned from",)
 
 
 def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:
