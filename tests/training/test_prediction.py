@@ -147,6 +147,18 @@ def test_the_same_samples_get_the_same_answers(trained: BaselineRun, capsys: pyt
     assert capsys.readouterr().err.splitlines()[-1] == f"{folder}: no seed 2; it has 3, 1"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention", "gru", "context-gru"])
+def test_a_restored_network_predicts_as_the_trained_one(small_track: SmallTrack, tmp_path: Path, name: str) -> None:
+    dialogues = {"dialogue": [f"d{i // 5}" for i in range(90)]}
+    track = small_track(columns={**dialogues, "speaker": ["a", "b", None] * 30, "position": [i % 5 for i in range(90)]})
+    options = {"epochs": 2, "hidden": [4] if name == "attention" else 4}
+    run = run_baseline(track, name, options=options, seeds=[0], output=tmp_path / "run", intervals=False)
+    predict(open_models(run.folder, device="cpu"), track.folder, intervals=False)
+    for file in ("submission.csv", "probabilities.parquet"):
+        assert (run.folder / "predictions" / "small" / file).read_bytes() == (run.folder / file).read_bytes()
+
+
 def test_samples_that_were_learned_from_are_counted(trained: BaselineRun) -> None:
     prediction = predict(open_models(trained.folder), trained.track.folder, split="train", intervals=False)
     assert prediction.folder == trained.folder / "predictions" / "small-train"
