@@ -19,7 +19,7 @@ from merbench.robustness.samples import Inputs, Standard
 from merbench.robustness.summary import Values
 from merbench.scoring import score_and_draws
 from merbench.submission import read_submission
-from merbench.training import Baseline, FeatureSet, Predictions, Sequences, TrainingSet
+from merbench.training import Baseline, FeatureSet, FoldEnsemble, Predictions, Sequences, TrainingSet
 from merbench.training.declaration import Options
 from merbench.training.output import submission_table
 from merbench.training.samples import Vectors
@@ -152,7 +152,8 @@ def _fitted(system: System, train: TrainingSet) -> _Fitted:
     setup = with_folds_of(system.setup, train)
     options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
     baseline = system.loaded.build(options, setup)
-    baseline.fit(train)
+    # An ensemble selects the epochs of its models on the development set; another baseline does not learn from it.
+    baseline.fit(train if isinstance(baseline, FoldEnsemble) else train.select(train.learned))
     return _Fitted(baseline, options)
 
 

@@ -196,7 +196,7 @@ def prepared(
             system,
             system.options(track.id, options),
             system.choices(track.id, options),
-            _names(system, test, settings, computed),
+            _names(system, (train, test), settings, computed),
             Setup(settings.seed, settings.folds or track.training.folds or system.declaration.folds, settings.device),
         )
         for system, options in zip(loaded, (settings.options, {}), strict=False)
@@ -248,11 +248,14 @@ def _require_feature(test: Candidates, name: str) -> None:
         raise UnknownName(f"feature of corpus {test.corpus.name}", name, test.corpus.features)
 
 
-def _names(loaded: LoadedBaseline, test: Candidates, settings: Settings, computed: frozenset[str]) -> tuple[str, ...]:
-    """Return the features to learn from; a computed one replaces those of its modality."""
+def _names(
+    loaded: LoadedBaseline, samples: tuple[Candidates, Candidates], settings: Settings, computed: frozenset[str]
+) -> tuple[str, ...]:
+    """Return the features of training and test samples to learn from; a computed one replaces those of its modality."""
+    train, test = samples
     if not loaded.declaration.uses_features:
         return ()
-    wanted = wanted_features(loaded, test, settings.features)
+    wanted = wanted_features(loaded, test, settings.features, train)
     for name in wanted:
         if name not in computed:
             _require_feature(test, name)

@@ -2,6 +2,7 @@
 
 from merbench.track.declaration import (
     OVERALL,
+    SELECTED_BY,
     CorruptionSpec,
     MediaSpec,
     MetricSpec,
@@ -16,6 +17,7 @@ from merbench.track.validation import parse_track, training_problems
 
 __all__ = [
     "OVERALL",
+    "SELECTED_BY",
     "CorruptionSpec",
     "MediaSpec",
     "MetricSpec",

@@ -198,6 +198,14 @@ Selection = Literal["folds", "dev", "leave-one-group-out"]
 """On which samples options and epochs are selected: folds, a development split, or each group in turn."""
 
 
+SELECTED_BY: dict[str, tuple[Selection, ...]] = {
+    "development": ("dev",),
+    "folds": ("folds",),
+    "group": ("folds", "leave-one-group-out"),
+}
+"""The keys of `[training]` that only some ways of selection use, and which."""
+
+
 class Training(Declaration):
     """How baselines learn: no part of the protocol, which says how they are scored."""
 

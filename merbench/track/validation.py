@@ -20,6 +20,7 @@ from merbench.parameters import parameter_problems
 from merbench.targets import TARGETS, Target, declared_target, types_with
 from merbench.track.declaration import (
     OVERALL,
+    SELECTED_BY,
     CorruptionSpec,
     Intervals,
     MediaSpec,
@@ -343,11 +344,7 @@ def _selection_problems(training: Mapping[str, Any], splits: Mapping[str, Any]) 
     selection = training.get("selection", "folds")
     if selection == "dev" and not {"development", "corpus"} & set(training) and "dev" not in splits:
         yield "selection", "'dev' needs a split 'dev', or 'development', the corpus's splits of the development set"
-    for key, used in (
-        ("development", ["dev"]),
-        ("folds", ["folds"]),
-        ("group", ["folds", "leave-one-group-out"]),
-    ):
+    for key, used in SELECTED_BY.items():
         if key in training and selection in get_args(Selection) and selection not in used:
             yield key, f"applies only with selection = {' or '.join(map(repr, used))}"
 

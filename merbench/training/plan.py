@@ -22,7 +22,7 @@ from merbench.corpus.candidates import Candidates, candidate_column, open_candid
 from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
 from merbench.targets import names_of_other_types
-from merbench.track import Track, Training, training_problems
+from merbench.track import SELECTED_BY, Track, Training, training_problems
 from merbench.training.data import (
     CLUSTERS,
     POSITION,
@@ -117,6 +117,11 @@ def learnable(track: Track) -> Learnable:
         WithheldReference: the references that would be learned from are withheld.
     """
     train, test = training_candidates(track), open_candidates(track, TEST)
+    if test.hidden and track.training.leave_out is not None and train.corpus.folder == test.corpus.folder:
+        raise UsageError(
+            f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model that learns from them would "
+            "show it; groups are left out only where all references are public"
+        )
     labelled = training_set(train, ())
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
@@ -161,10 +166,17 @@ def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]
 
 
 def with_learning(track: Track, learning: Mapping[str, Any]) -> Track:
-    """Return a track with some keys of its `[training]` replaced; raise `DeclarationError` with all problems."""
+    """Return a track with some keys of its `[training]` replaced, without those that another selection does not use.
+
+    Raises:
+        DeclarationError: a key is unknown, or has a value that is not allowed; all problems are listed.
+    """
     if not learning:
         return track
-    content = {**track.training.model_dump(exclude_defaults=True), **learning}
+    own = track.training.model_dump(exclude_defaults=True)
+    selection = learning.get("selection", own.get("selection", "folds"))
+    own = {key: value for key, value in own.items() if selection in SELECTED_BY.get(key, (selection,))}
+    content = {**own, **learning}
     try:
         training = Training.model_validate(content)
     except ValidationError as error:

@@ -74,6 +74,38 @@ def test_the_answers_for_a_group_do_not_depend_on_its_references(
         assert not np.array_equal(a[1::3], b[1::3])
 
 
+def test_a_preset_gives_seeds_folds_and_options(small_track: SmallTrack, tmp_path: Path) -> None:
+    folder = tmp_path / "voting"
+    folder.mkdir()
+    (folder / "model.py").write_text((load_baseline("majority").folder / "model.py").read_text())
+    (folder / "baseline.toml").write_text(
+        'title = "V"\nuses_features = false\ndefaults = { n_words = 0 }\n'
+        "[presets.paper]\nseeds = [4, 5]\nfolds = 3\noptions = { n_words = 2 }\n"
+    )
+    track = small_track()
+    run = run_baseline(track, folder, preset="paper", output=tmp_path / "run", intervals=False)
+    assert [seed.seed for seed in run.seeds] == [4, 5]
+    assert run.options == {"n_words": 2}
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["n_folds"] == 3
+    assert record["baseline"]["preset"] == "paper"
+    given = run_baseline(
+        track,
+        folder,
+        preset="paper",
+        seeds=[1],
+        learning={"folds": 2},
+        options={"n_words": 1},
+        output=tmp_path / "given",
+        intervals=False,
+    )
+    assert ([seed.seed for seed in given.seeds], given.options, given.cross_validation["n_folds"]) == (
+        [1], {"n_words": 1}, 2,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"no preset of baseline 'voting' named 'papr'; did you mean 'paper'"):
+        run_baseline(track, folder, preset="papr")
+
+
 def test_a_run_may_replace_what_the_track_declares_and_records_it(small_track: SmallTrack, tmp_path: Path) -> None:
     columns: dict[str, list[str | None]] = {"speaker": [f"p{i % 10}" for i in range(N_TRAIN + N_TEST)]}
     track = small_track(columns=columns)
@@ -93,6 +125,19 @@ def test_a_run_may_replace_what_the_track_declares_and_records_it(small_track: S
     left = run_baseline(track, "majority", learning={"leave_out": "speaker"}, output=tmp_path / "left", intervals=False)
     # What is left out is of the split that is answered: 30 samples of 10 speakers.
     assert next((part.left_out, part.n_train, part.n_test) for part in left.parts) == ("p0", 27, 3)
+
+
+def test_another_selection_leaves_out_the_keys_that_it_does_not_use(small_track: SmallTrack) -> None:
+    track = with_learning(small_track(), {"selection": "leave-one-group-out", "group": "fold"})
+    assert with_learning(track, {"selection": "dev", "development": ["dev"]}).training.group is None
+    assert with_learning(track, {"selection": "folds"}).training.group == "fold"
+
+
+def test_groups_of_a_split_with_a_secret_part_are_not_left_out(small_track: SmallTrack) -> None:
+    hidden = DECLARATION.replace('test = "test"', 'test = { source = "test", hidden = true }')
+    track = small_track(declaration=hidden, columns={"speaker": [f"p{i % 3}" for i in range(N_TRAIN + N_TEST)]})
+    with pytest.raises(UsageError, match="small: which samples of split 'test' are scored is secret"):
+        run_baseline(track, "majority", learning={"leave_out": "speaker"})
 
 
 @pytest.mark.parametrize(
