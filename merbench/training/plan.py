@@ -119,7 +119,7 @@ def learnable(track: Track) -> Learnable:
     train, test = training_candidates(track), open_candidates(track, TEST)
     if test.hidden and track.training.leave_out is not None and train.corpus.folder == test.corpus.folder:
         raise UsageError(
-            f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model that learns from them would "
+            f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model of them would "
             "show it; groups are left out only where all references are public"
         )
     labelled = training_set(train, ())
