@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from merbench.corruptions.declaration import Step
 from merbench.corruptions.drawing import generators
 from merbench.corruptions.features import RULES, Vector, chosen_modalities, own_stretches
+from merbench.corruptions.missing import ORDER, gcnet_rows
 from merbench.errors import Inapplicable, UsageError
 
 _BLOCK_VALUES = 1 << 14
@@ -129,6 +130,53 @@ def _by_blocks(
             realised = corruption.measure(_row(before, i), _row(after, i), sample.sampled) if is_measured else {}
             corrupted.values.append(_named(step, sample.sampled | realised))
         start += len(block)
+
+
+_REMOVING = ("gcnet_missing", "imbalanced_missing", "modality_absence", "modality_pattern")
+_AT_ONCE = 1024
+
+
+def removes_modalities(step: Step) -> bool:
+    """Return whether a step leaves every modality of a sample as it is, or nothing of it."""
+    return step.name in _REMOVING and step.parameters.get("absent", "zeros") == "zeros"
+
+
+def removed_modalities(step: Step, names: Sequence[str], ids: Sequence[str], *, seed: int) -> NDArray[np.bool_]:
+    """Return which modalities a step removes of samples that have the same ones, `(n, len(names))`.
+
+    Row i is what the corruption sets to zero with `generator(seed, step_name, ids[i])`; nothing, if it is inapplicable.
+
+    Raises:
+        Inapplicable: it is inapplicable to every sample.
+    """
+    if step.name == "gcnet_missing":
+        return _removed_by_gcnet(step, names, ids, seed)
+    removed, problems = np.zeros((len(ids), len(names)), dtype=np.bool_), list[Inapplicable]()
+    signal = {name: np.ones(1) for name in names}
+    for row, sample in enumerate(_samples(step, ids, seed)):
+        if not sample.is_unchanged:
+            try:
+                after = step.corruption.apply(signal, sample.rng, sample.sampled)
+            except Inapplicable as error:
+                problems.append(error)
+                continue
+            removed[row] = [not after[name].any() for name in names]
+    if problems and len(problems) == len(ids):
+        raise problems[0]
+    return removed
+
+
+def _removed_by_gcnet(step: Step, names: Sequence[str], ids: Sequence[str], seed: int) -> NDArray[np.bool_]:
+    removed = np.zeros((len(ids), len(names)), dtype=np.bool_)
+    taking_part = [name for name in ORDER if name in names]
+    columns = [list(names).index(name) for name in taking_part]
+    samples = _samples(step, ids, seed)
+    for start in range(0, len(ids) if columns else 0, _AT_ONCE):
+        block = list(islice(samples, _AT_ONCE))
+        rates = np.array([sample.sampled["rate"] for sample in block], dtype=np.float64)
+        kept = gcnet_rows(len(columns), rates, [sample.rng for sample in block])
+        removed[start : start + len(block), columns] = ~kept & (rates > 0)[:, None]
+    return removed
 
 
 def _row(matrices: Mapping[str, Vector], i: int) -> dict[str, Vector]:

@@ -51,7 +51,11 @@ def below(rng: PCG64, n: int, bound: int) -> NDArray[np.int64]:
 
     Each is `bound` times the number that `uniforms` returns for the word, rounded down without error.
     """
-    words: NDArray[np.uint64] = rng.random_raw(n)
+    return scaled(rng.random_raw(n), bound)
+
+
+def scaled(words: NDArray[np.uint64], bound: int) -> NDArray[np.int64]:
+    """Return what `below` makes of some words."""
     upper, lower = words >> np.uint64(37), words >> np.uint64(11) & np.uint64((1 << 26) - 1)
     product = upper * np.uint64(bound) + (lower * np.uint64(bound) >> np.uint64(26))
     return (product >> np.uint64(27)).astype(np.int64)

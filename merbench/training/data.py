@@ -25,7 +25,7 @@ from merbench.metrics.lists import Values
 from merbench.resampling import cluster_codes
 from merbench.targets import types_with
 from merbench.track import Track
-from merbench.training.samples import Dialogues, FeatureSet, Names, Rows, Sequences, TrainingSet
+from merbench.training.samples import Dialogues, FeatureCorruption, FeatureSet, Names, Rows, Sequences, TrainingSet
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 
@@ -156,6 +156,7 @@ def training_set(
         clusters=clusters,
         selection=candidates.track.training.selection,
         development=_development(candidates, rows),
+        corruption=_corruption(candidates),
         unlabelled=None if others is None else replace(read, candidates=others).every(),
     )
 
@@ -200,6 +201,14 @@ def _development(candidates: Candidates, rows: Rows) -> NDArray[np.bool_] | None
             f"development set, {listed(list(splits))}; needed: some, and others to learn from"
         )
     return development
+
+
+def _corruption(candidates: Candidates) -> FeatureCorruption | None:
+    """Return what is done to the features of training samples; None if the track declares nothing."""
+    track, corpus = candidates.track, candidates.corpus
+    modalities = {name: modality for name in corpus.features if (modality := corpus.modality(name)) is not None}
+    steps = tuple(spec.as_step for spec in track.training.corruptions)
+    return FeatureCorruption(steps, track.seed, modalities) if steps else None
 
 
 def _unlabelled_candidates(candidates: Candidates, labelled: pa.StringArray) -> Candidates | None:

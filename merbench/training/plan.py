@@ -33,6 +33,7 @@ from merbench.training.data import (
     training_set,
 )
 from merbench.training.declaration import LoadedBaseline, list_baselines
+from merbench.training.missing import frozen
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
 
@@ -82,7 +83,7 @@ class Plan(Learnable):
         train = training_set(
             self.train, self.features, declared.columns, **declared.reads, unlabelled=declared.uses_unlabelled
         )
-        return replace(train, track=self.track)
+        return replace(train if declared.corrupts_per_epoch else frozen(train), track=self.track)
 
     def test_set(self) -> FeatureSet:
         """Return the samples to answer, with their features."""

@@ -9,7 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from merbench.corruptions import Step
 from merbench.errors import UsageError
+from merbench.files.reading import sha256_bytes
 from merbench.track import Selection, Track
 from merbench.training.folds import grouped_folds, random_folds, strata
 
@@ -27,8 +29,8 @@ Rows = NDArray[np.int64]
 Names = NDArray[np.str_]
 Vectors = NDArray[np.float32]
 
-_ROWS_AT_ONCE = 1 << 14
-"""How many rows are averaged at once; bounds the memory of pooling."""
+_ROWS_AT_ONCE = 1 << 12
+"""How many rows are read at once; bounds memory."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -94,6 +96,26 @@ class Sequences:
         """Return the `(length, d)` rows of one sample; no values are copied."""
         start = self.starts[row]
         return self.values[start : start + self.lengths[row]]
+
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and population deviation, `(d,)` each, over the rows of all samples; 1 where rows are equal."""
+        zeros, count = np.zeros(self.width), max(1, int(self.lengths.sum()))
+        mean = sum((block.sum(0, dtype=np.float64) for block in self._blocks()), zeros) / count
+        squares = sum((np.square(block - mean).sum(0) for block in self._blocks()), zeros) / count
+        deviation = np.sqrt(squares)
+        # Rounding leaves a deviation of equal rows: below a millionth of the mean it counts as none.
+        return mean, np.where(deviation > 1e-6 * np.abs(mean), deviation, 1.0)
+
+    def _blocks(self) -> Iterator[Vectors]:
+        """Yield the rows of all samples, some at a time."""
+        if (self.lengths <= 1).all():
+            starts = self.starts[self.present]
+            for at in range(0, len(starts), _ROWS_AT_ONCE):
+                yield self.values[starts[at : at + _ROWS_AT_ONCE]]
+            return
+        for row in range(len(self)):
+            for at in range(0, int(self.lengths[row]), _ROWS_AT_ONCE):
+                yield self.of(row)[at : at + _ROWS_AT_ONCE]
 
     def vectors(self) -> Vectors:
         """Return one `(n, d)` vector per sample: its only row, the mean of its rows, or zeros where it has none."""
@@ -208,6 +230,26 @@ class FeatureSet:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class FeatureCorruption:
+    """What is done to the standardised features that are learned from; `missing.Draws` applies it.
+
+    Attributes:
+        steps: the steps, in their order.
+        seed: seed of the track.
+        modalities: the modality of every feature that has one.
+    """
+
+    steps: tuple[Step, ...]
+    seed: int
+    modalities: Mapping[str, str]
+
+    def seed_of(self, epoch: int, seed: int) -> int:
+        """Return the seed of an epoch from 1 of a training with a seed; that of epoch 0 is the track's."""
+        digest = sha256_bytes(f"features|{self.seed}|{seed}|{epoch}".encode())
+        return int(digest[:15], 16) if epoch else self.seed
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Division:
     """One division of training samples: rows to learn from, and rows that options and epochs are selected on."""
 
@@ -230,6 +272,7 @@ class TrainingSet:
         clusters: `(n,)` codes of its values.
         selection: `folds`, `leave-one-group-out`, or `dev`.
         development: `(n,)` which samples are the development set; None unless selection is by `dev`.
+        corruption: what is done to the features that are learned from, drawn again for every epoch; None: nothing.
         unlabelled: samples without references that may be learned from; None if the track declares none, or the
             baseline does not use them.
     """
@@ -243,6 +286,7 @@ class TrainingSet:
     clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
     selection: Selection = "folds"
     development: NDArray[np.bool_] | None = field(default=None, repr=False)
+    corruption: FeatureCorruption | None = field(default=None, repr=False)
     unlabelled: FeatureSet | None = field(default=None, repr=False)
 
     def __len__(self) -> int:

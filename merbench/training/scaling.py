@@ -7,7 +7,7 @@ Conventions:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from merbench.training.samples import FeatureSet, Rows, Sequences, Vectors
+from merbench.training.samples import FeatureSet, Rows, Sequences
 
 Kind = Literal["vectors", "sequences", "dialogues"]
 """A vector per sample and feature; its rows; or dialogues of samples with vectors."""
-
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,9 +38,12 @@ class Scaling:
     def of(cls, samples: FeatureSet, kind: Kind, learned: Sequence[Rows]) -> Scaling:
         """Return the means and population deviations over all rows of the samples of every fold."""
         sequences = samples.sequences if kind == "sequences" else vectors_of(samples)
-        moments = {name: [_moments(part, rows) for rows in learned] for name, part in sequences.items()}
+        moments = {name: [part.select(rows).moments() for rows in learned] for name, part in sequences.items()}
         means, deviations = (
-            {name: torch.from_numpy(np.stack([pair[own] for pair in pairs])) for name, pairs in moments.items()}
+            {
+                name: torch.from_numpy(np.stack([pair[own] for pair in pairs]).astype(np.float32))
+                for name, pairs in moments.items()
+            }
             for own in (0, 1)
         )
         return cls(means, deviations)
@@ -59,31 +60,6 @@ class Scaling:
         for moment, change in ((self.means[name], values.sub_), (self.deviations[name], values.div_)):
             change(moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1]))
         return values
-
-
-def _moments(sequences: Sequences, rows: Rows) -> tuple[Vectors, Vectors]:
-    part = sequences.select(rows)
-    count = max(1, int(part.lengths.sum()))
-    mean = np.sum([block.sum(0, dtype=np.float64) for block in _rows_of(part)], axis=0) / count
-    squares = np.sum([np.square(block - mean).sum(0) for block in _rows_of(part)], axis=0) / count
-    # Rounding leaves a deviation of a constant feature: below a millionth of the mean it counts as none.
-    deviation = np.sqrt(squares)
-    deviation = np.where(deviation > 1e-6 * np.abs(mean), deviation, 1.0)
-    zeros = np.zeros(sequences.width)
-    return (zeros + mean).astype(np.float32), (zeros + deviation).astype(np.float32)
-
-
-def _rows_of(sequences: Sequences) -> Iterator[Vectors]:
-    """Yield the rows of samples in blocks."""
-    if (sequences.lengths <= 1).all():
-        starts = sequences.starts[sequences.present]
-        for at in range(0, len(starts), _ROWS_AT_ONCE):
-            yield sequences.values[starts[at : at + _ROWS_AT_ONCE]]
-        return
-    for row in range(len(sequences)):
-        values = sequences.of(row)
-        for at in range(0, len(values), _ROWS_AT_ONCE):
-            yield values[at : at + _ROWS_AT_ONCE]
 
 
 def vectors_of(samples: FeatureSet) -> Mapping[str, Sequences]:

@@ -1,0 +1,174 @@
+"""Training features that lack modalities or steps, or are noisy: masks of every epoch, of any batch, and frozen ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from merbench.corruptions import CORRUPTIONS, Step, generator
+from merbench.corruptions.missing import gcnet_masks
+from merbench.errors import UsageError
+from merbench.training import FeatureSet, Sequences
+from merbench.training.missing import Draws
+from merbench.training.samples import FeatureCorruption
+
+N = 40
+MODALITIES = {"audio": "audio", "audio.other": "audio", "text": "text", "video": "video"}
+WIDTHS = {"audio": 3, "audio.other": 2, "text": 4, "video": 2}
+
+
+def corruption(*steps: tuple[str, dict[str, Any]]) -> FeatureCorruption:
+    own = tuple(Step(name, parameters, f"{name}-{i}") for i, (name, parameters) in enumerate(steps))
+    return FeatureCorruption(own, seed=2023, modalities=MODALITIES)
+
+
+def vectors(n: int = N) -> FeatureSet:
+    rng = np.random.default_rng(1)
+    ids = pa.array([f"s{i:02}" for i in range(n)])
+    return FeatureSet.of_vectors(ids, {name: rng.normal(size=(n, d)).astype(np.float32) for name, d in WIDTHS.items()})
+
+
+def frames(n: int = N) -> FeatureSet:
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(2, 6, n)
+    starts = np.cumsum(lengths) - lengths
+    values = {name: rng.normal(size=(lengths.sum(), d)).astype(np.float32) for name, d in WIDTHS.items()}
+    ids = pa.array([f"s{i:02}" for i in range(n)])
+    return FeatureSet(ids, {name: Sequences(part, starts, lengths) for name, part in values.items()})
+
+
+def batch(samples: FeatureSet, rows: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return vectors, or sequences with other numbers in their padding, as a network has them before masks."""
+    lengths = {name: part.lengths[rows] for name, part in samples.sequences.items()}
+    longest = max(int(part.max()) for part in lengths.values())
+    if longest == 1:
+        return {name: part.vectors()[rows].copy() for name, part in samples.sequences.items()}, lengths
+    values = {name: np.full((len(rows), longest, d), 9, np.float32) for name, d in WIDTHS.items()}
+    for name, part in samples.sequences.items():
+        for place, row in enumerate(rows):
+            values[name][place, : part.lengths[row]] = part.of(row)
+    return values, lengths
+
+
+def corrupted(draws: Draws, samples: FeatureSet, epoch: int, rows: np.ndarray | None = None) -> Any:
+    rows = np.arange(len(samples)) if rows is None else rows
+    return draws.corrupted(epoch, rows, *batch(samples, rows))
+
+
+@pytest.mark.parametrize("make", [vectors, frames])
+def test_masks_of_epoch_0_are_those_of_a_test_set(make: Any) -> None:
+    samples = make()
+    draws = Draws(corruption(("gcnet_missing", {"rate": 0.5})), samples, seed=7)
+    clean, _ = batch(samples, np.arange(N))
+    values, lengths = corrupted(draws, samples, 0)
+    for row in range(N):
+        audio, text, video = gcnet_masks(1, 3, 0.5, generator(2023, "gcnet_missing-0", f"s{row:02}"))[0]
+        kept = {"audio": audio, "audio.other": audio, "text": text, "video": video}
+        for name, is_kept in kept.items():
+            assert np.array_equal(values[name][row], clean[name][row] if is_kept else 0 * clean[name][row])
+            assert lengths[name][row] == (samples.sequences[name].lengths[row] if is_kept else 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "step"),
+    [
+        (vectors, ("gcnet_missing", {"rate": {"uniform": [0, 0.7]}})),
+        (vectors, ("gaussian_noise_features", {"snr_db": 5})),
+        (vectors, ("modality_pattern", {"pattern": "v", "absent": "noise"})),
+        (frames, ("step_drop", {"rate": 0.5})),
+        (frames, ("imbalanced_missing", {"audio": 0.2, "text": 0.7})),
+    ],
+)
+def test_draws_depend_on_sample_epoch_and_seed_and_not_on_the_batch(make: Any, step: Any) -> None:
+    samples = make()
+    every = {
+        (epoch, seed): corrupted(Draws(corruption(step), samples, seed), samples, epoch)
+        for epoch, seed in [(1, 0), (2, 0), (1, 1), (0, 0), (0, 1)]
+    }
+
+    def differ(one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return any(not np.array_equal(every[one][0][name], every[other][0][name]) for name in WIDTHS)
+
+    assert differ((1, 0), (2, 0)) and differ((1, 0), (1, 1)) and differ((0, 0), (1, 0))
+    assert not differ((0, 0), (0, 1))  # those of the samples that an epoch is selected on are frozen
+    rows = np.array([31, 4, 17, 4])
+    draws = Draws(corruption(step), samples, 0)
+    corrupted(draws, samples, 3)
+    values, lengths = corrupted(draws, samples, 1, rows)
+    for name in WIDTHS:
+        real = lengths[name].max()
+        if values[name].ndim == 2:
+            np.testing.assert_array_equal(values[name], every[1, 0][0][name][rows])
+        else:
+            np.testing.assert_array_equal(values[name][:2, :2], every[1, 0][0][name][rows][:2, :2])
+        np.testing.assert_array_equal(lengths[name], every[1, 0][1][name][rows])
+    # samples of a subset keep their draws
+    part = samples.select(np.arange(10, 20))
+    own, _ = corrupted(Draws(corruption(step), part, 0), part, 1)
+    width = own["text"].shape[1]
+    np.testing.assert_array_equal(own["text"][:, :2], every[1, 0][0]["text"][10:20][:, : min(2, width)])
+
+
+def test_steps_of_a_sequence_are_dropped_as_for_a_sample_alone_and_padding_does_not_count() -> None:
+    samples = frames()
+    values, lengths = corrupted(Draws(corruption(("step_drop", {"rate": 0.8})), samples), samples, 0)
+    known = CORRUPTIONS["step_drop"]
+    for row in range(N):
+        signal = {name: samples.sequences[name].of(row).astype(np.float64) for name in ("audio", "text", "video")}
+        after = known(signal, generator(2023, "step_drop-0", f"s{row:02}"), {"rate": 0.8})
+        for name, wanted in after.items():
+            np.testing.assert_array_equal(values[name][row, : len(wanted)], wanted.astype(np.float32))
+            assert lengths[name][row] == (len(wanted) if wanted.any() else 0)
+    assert (lengths["audio"] == 0).any() and (values["audio"] == 9).any()
+
+
+def test_one_mask_for_all_samples_is_that_of_the_whole_training_set() -> None:
+    samples = frames()
+    draws = Draws(corruption(("tfrnet_drop", {"rate": 0.5})), samples)
+    lengths = samples.sequences["video"].lengths
+    # the release's own draw: one matrix for the whole split, padding included
+    kept = np.random.RandomState(11111).uniform(size=(N, lengths.max())) > 0.5
+    rows = np.array([5, 0])
+    for epoch in (0, 4):
+        values, _ = corrupted(draws, samples, epoch, rows)
+        for place, row in enumerate(rows.tolist()):
+            wanted = samples.sequences["video"].of(row) * kept[row, : lengths[row], None]
+            np.testing.assert_array_equal(values["video"][place, : lengths[row]], wanted)
+
+
+def test_what_a_sample_lacks_takes_no_part() -> None:
+    samples = vectors()
+    part = samples.sequences["text"].select(np.where(np.arange(N) % 2, np.arange(N), -1))
+    samples = FeatureSet(samples.ids, {**samples.sequences, "text": part})
+    draws = Draws(corruption(("gcnet_missing", {"rate": 0.5})), samples)
+    _, lengths = corrupted(draws, samples, 0)
+    for row in range(0, N, 2):  # two views: audio, video
+        audio, video = gcnet_masks(1, 2, 0.5, generator(2023, "gcnet_missing-0", f"s{row:02}"))[0]
+        assert (lengths["audio"][row], lengths["text"][row], lengths["video"][row]) == (audio, 0, video)
+
+
+@pytest.mark.parametrize(
+    ("make", "step", "message"),
+    [
+        (vectors, ("step_drop", {"rate": 0.5}), "training corruption step_drop-0: .* has one vector per sample"),
+        (vectors, ("tfrnet_drop", {"rate": 0.5}), "training corruption tfrnet_drop-0: .* has one vector per sample"),
+        (
+            vectors,
+            ("imbalanced_missing", {"audio": 1, "text": 1, "video": 1}),
+            "training corruption imbalanced_missing-0: a rate of 1 for audio and text and video would leave nothing",
+        ),
+    ],
+)
+def test_a_step_that_fits_no_sample_is_an_error(make: Any, step: Any, message: str) -> None:
+    samples = make()
+    with pytest.raises(UsageError, match=message):
+        corrupted(Draws(corruption(step), samples), samples, 1)
+
+
+def test_features_without_a_modality_are_an_error() -> None:
+    samples = FeatureSet.of_vectors(pa.array(["a"]), {"loud": np.ones((1, 2), np.float32)})
+    with pytest.raises(UsageError, match="no feature has a known modality: loud; its name begins with audio"):
+        Draws(corruption(("gcnet_missing", {"rate": 0.5})), samples)
