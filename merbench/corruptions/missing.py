@@ -117,7 +117,7 @@ def gcnet_rows(n_views: int, rates: NDArray[np.float64], rngs: Sequence[PCG64]) 
         more = further[pending]
         overlapping = (kept & _below_percent(own[:, rows : rows + size], more / size)).sum(axis=1)
         is_full = overlapping >= more
-        corrected = more / np.where(is_full, 1, 1 - overlapping / more)
+        corrected = more / (1 - np.where(is_full, 0, overlapping) / np.where(is_full, 1, more))
         kept |= _below_percent(own[:, rows + size :], np.where(is_full, 0, corrected / size))
         place[pending] += np.where(is_full, rows + size, len(reach))
         error = np.abs(wanted[pending] - kept.sum(axis=1) / size)

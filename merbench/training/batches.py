@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from merbench.errors import UsageError
+from merbench.training.missing import Draws, Lengths
 from merbench.training.samples import FeatureSet, Rows, Sequences
 from merbench.training.scaling import Kind, Scaling, mapped, vectors_of
 
@@ -111,6 +112,36 @@ def _compact(sequences: Sequences) -> Sequences:
     return Sequences(values, np.cumsum(sequences.lengths) - sequences.lengths, sequences.lengths)
 
 
+@dataclass(eq=False, slots=True)
+class Corruption:
+    """What training draws for the features, and, where a network does not standardise, the scale for it, `(d,)`."""
+
+    draws: Draws
+    scale: Scaling | None = None
+
+    def apply(self, inputs: Mapping[str, Tensor], rows: Tensor, lengths: Lengths, epoch: int) -> dict[str, Rows]:
+        """Corrupt features in place and return how many rows of them are left, `(…)` each.
+
+        A missing modality is zeros, and has no rows. Without a scale of the network it is the mean, and has its rows.
+
+        Args:
+            inputs: by feature, `(…, d)` or `(…, T, d)`.
+            rows: of the data set, `(…)`.
+            lengths: by feature, how many rows are real, `(…)`.
+            epoch: the epoch, or 0 for samples that an epoch is selected on.
+        """
+        given = {}
+        for name, values in inputs.items():
+            flat = values.flatten(0, rows.ndim - 1)
+            given[name] = (flat if self.scale is None else self.scale.apply(name, flat)).cpu().numpy()
+        own = {name: part.reshape(-1) for name, part in lengths.items()}
+        changed, left = self.draws.corrupted(epoch, rows.cpu().numpy().reshape(-1), given, own)
+        for name, values in inputs.items():
+            after = torch.from_numpy(changed[name]).to(values.device).view(values.shape)
+            values.copy_(after if self.scale is None else self.scale.undo(name, after))
+        return {name: (left if self.scale is None else own)[name].reshape(rows.shape) for name in inputs}
+
+
 class Data:
     """Samples on a device, from which batches are made.
 
@@ -119,6 +150,7 @@ class Data:
         kind: what a batch has of them; vectors are taken from sequences as means.
         device: where the network is.
         targets: the references of every target; none where only outputs are wanted.
+        corruption: what is done to the features; None: nothing.
     """
 
     def __init__(
@@ -127,8 +159,10 @@ class Data:
         kind: Kind = "vectors",
         device: torch.device | str = "cpu",
         targets: Mapping[str, NDArray[Any]] | None = None,
+        corruption: Corruption | None = None,
     ) -> None:
         self.kind: Kind = kind
+        self.corruption = corruption
         self.device = torch.device(device)
         self.dialogues = samples.dialogues if kind == "dialogues" else None
         if kind == "dialogues" and self.dialogues is None:
@@ -166,7 +200,7 @@ class Data:
         Args:
             rows: samples `(…, B)` or dialogues `(…, B, L)`.
             scaling: standardises the features; None leaves them as they are.
-            epoch: the epoch, from 1, whose corruptions features have; 0 does not corrupt.
+            epoch: the epoch, from 1, whose corruptions features have; 0: those of samples that one is selected on.
         """
         real, safe = rows >= 0, rows.clamp_min(0)
         inputs, lengths, masks = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
@@ -181,6 +215,12 @@ class Data:
                 inputs[name] = stored.vectors(safe)
             if scaling is not None:
                 inputs[name] = scaling.apply(name, inputs[name])
+        if self.corruption is not None:
+            before = {name: stored.lengths[safe].cpu().numpy() for name, stored in self.stored.items()}
+            for name, rest in self.corruption.apply(inputs, safe, before, epoch).items():
+                left = torch.from_numpy(rest).to(rows.device).masked_fill_(~real, 0)
+                masks[name] = masks[name] & ((left > 0)[..., None] if lengths else left > 0)
+                lengths |= {name: left} if lengths else {}
         present = {name: lengths[name] > 0 for name in lengths} or masks
         for name, mask in masks.items():
             if lengths or self.dialogues is not None or not self.stored[name].complete:

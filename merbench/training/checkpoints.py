@@ -111,6 +111,7 @@ def training_signature(train: TrainingSet, divisions: Sequence[Division]) -> dic
         "samples": _digest("\n".join(train.samples.ids.to_pylist()).encode()),
         "features": _digest(*features),
         "references": _digest(*targets),
+        "corruption": _digest(repr(train.corruption).encode()),
         "divisions": _digest(*(part for division in divisions for part in (division.learn, division.validate))),
     }
 

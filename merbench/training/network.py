@@ -22,12 +22,13 @@ from torch import nn
 from merbench.devices import deterministic
 from merbench.errors import UsageError, listed
 from merbench.track import Track
-from merbench.training.batches import Data
+from merbench.training.batches import Corruption, Data
 from merbench.training.checkpoints import Checkpoint, training_signature
 from merbench.training.layers import generator, seed_of
 from merbench.training.learner import Learner, Material, Model, Outputs, Value, array
 from merbench.training.loop import train as trained
 from merbench.training.losses import Objective
+from merbench.training.missing import Draws
 from merbench.training.optimisation import Schedule
 from merbench.training.order import Order
 from merbench.training.protocol import CrossFit, Predictions, Setup
@@ -102,7 +103,7 @@ class NetworkBaseline:
         noise = self._make_networks(train.samples.widths, track, len(divisions))
         if self.standardise:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
-        data = Data(train.samples, self.kind, self.device, train.targets)
+        data = Data(train.samples, self.kind, self.device, train.targets, self._corruption(train))
         losses = {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
         learners = [
             Learner(
@@ -223,6 +224,16 @@ class NetworkBaseline:
             Objective.of(data.targets, losses, balanced),
             self._scaling_of(folds),
         )
+
+    def _corruption(self, train: TrainingSet) -> Corruption | None:
+        """Return what is drawn for the features; a network that does not standardise has one scale for all folds."""
+        if train.corruption is None:
+            return None
+        draws = Draws(train.corruption, train.samples, self.setup.seed)
+        if self.standardise:
+            return Corruption(draws)
+        scale = Scaling.of(train.samples, self.kind, [train.learned])
+        return Corruption(draws, scale.each(lambda part: part[0].to(self.device)))
 
     def _checkpoint(self, train: TrainingSet, divisions: Sequence[Division]) -> Checkpoint | None:
         if self.setup.state is None:

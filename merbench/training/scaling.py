@@ -61,6 +61,10 @@ class Scaling:
             change(moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1]))
         return values
 
+    def undo(self, name: str, values: Tensor) -> Tensor:
+        """Return standardised values `(…, d)` on their own scale, by moments `(d,)`, in place."""
+        return values.mul_(self.deviations[name]).add_(self.means[name])
+
 
 def vectors_of(samples: FeatureSet) -> Mapping[str, Sequences]:
     """Return features of which every sample has one row at most: the mean of its rows."""

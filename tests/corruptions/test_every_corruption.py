@@ -81,6 +81,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("step_drop", {"rate": 0.5}),
     ("modality_pattern", {"pattern": "v", "absent": "noise"}),
     ("modality_absence", {"modality": "audio"}),
+    ("imbalanced_missing", {"audio": 0.3, "text": 0.6, "video": 0.9}),
     ("partial_labels", {"q": 0.5}),
     ("noisy_partial_labels", {"q": 0.5, "eta": 0.5}),
     ("symmetric_flips", {"rate": 0.5}),
@@ -119,6 +120,7 @@ tfrnet_drop 56257af1b75f
 step_drop a00fdb05e74c
 modality_pattern 300a73d937c6
 modality_absence 94126c0613a4
+imbalanced_missing fa2188a491dd
 partial_labels 96a543a099d6
 noisy_partial_labels 171f7ceb0182
 symmetric_flips 7084dc699e7f

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from merbench.corruptions import CORRUPTIONS, check_parameters, generator
-from merbench.corruptions.missing import gcnet_masks, kept_share
+from merbench.corruptions import CORRUPTIONS, Step, check_parameters, generator
+from merbench.corruptions.batches import removed_modalities
+from merbench.corruptions.drawing import generators
+from merbench.corruptions.missing import gcnet_masks, gcnet_rows, kept_share
 from merbench.errors import Inapplicable
 
 VECTORS = {"audio": np.array([1.0, 2.0]), "video": np.array([3.0]), "text": np.array([4.0, 5.0, 6.0])}
@@ -49,6 +51,56 @@ def test_the_rows_of_a_corpus_have_the_known_shares(rate: float, missing: float,
     # a set is accepted within 0.005 of the share: deviation below 0.003, of the mean of 16 below 0.0008
     assert np.mean(~masks) == pytest.approx(missing, abs=0.0025)
     assert np.mean(masks.sum(axis=1) == n_views) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("n_views", [1, 2, 3, 4])
+def test_many_samples_together_have_the_masks_that_each_has_alone(
+    n_views: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merbench.corruptions.missing._ATTEMPTS", 40)  # some end with the nearest share
+    ids = [f"s{i}" for i in range(60)]
+    rates = np.concatenate([np.linspace(0, 0.8, 50), [0, 0.66, 0.1, 0.3, 0.5, 2 / 3, 0.7, 1, 0.75, 0.5]])
+    together = gcnet_rows(n_views, rates, list(generators(5, "masks", ids)))
+    alone = [
+        gcnet_masks(1, n_views, rate, generator(5, "masks", name))[0] for rate, name in zip(rates, ids, strict=True)
+    ]
+    assert np.array_equal(together, np.array(alone))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "names"),
+    [
+        ("gcnet_missing", {"rate": {"uniform": [0, 0.7]}}, ("text", "audio", "video")),
+        ("gcnet_missing", {"rate": 0}, ("audio", "video")),
+        ("modality_pattern", {"pattern": {"choice": ["a", "vt"]}}, ("video", "audio")),
+        ("modality_absence", {"modality": "text", "rate": 0.5}, ("text", "video")),
+        ("imbalanced_missing", {"audio": 0.2, "text": 0.9}, ("audio", "text", "video")),
+    ],
+)
+def test_which_modalities_a_step_removes_of_many_samples(
+    name: str, parameters: dict[str, Any], names: tuple[str, ...]
+) -> None:
+    ids = [f"s{i}" for i in range(50)]
+    removed = removed_modalities(Step(name, parameters), names, ids, seed=2023)
+    for row, sample_id in enumerate(ids):
+        after = corrupted(name, {key: VECTORS[key] for key in names}, sample_id, **parameters)
+        assert removed[row].tolist() == [not after[key].any() for key in names]
+
+
+def test_imbalanced_rates_are_those_given_that_something_is_left() -> None:
+    n, rates = 4000, {"audio": 0.2, "text": 0.5, "video": 0.8}
+    removed = removed_modalities(Step("imbalanced_missing", rates), list(rates), [f"s{i}" for i in range(n)], seed=2023)
+    # P(missing and another is left) / P(not all missing), with P(all missing) = 0.2 * 0.5 * 0.8 = 0.08
+    wanted = [(rate - 0.08) / 0.92 for rate in rates.values()]
+    assert removed.mean(axis=0) == pytest.approx(wanted, abs=0.025)  # three deviations
+    assert not removed.all(axis=1).any()
+    # at 0.5 each of three, 3/7 are missing; of one modality alone, none
+    assert corrupted("imbalanced_missing", {"text": VECTORS["text"]}, text=0.9)["text"] is VECTORS["text"]
+    assert available(corrupted("imbalanced_missing", VECTORS, audio=1.0, video=1.0)) == "t"
+    with pytest.raises(Inapplicable, match=r"^a rate of 1 for audio and text and video would leave nothing"):
+        corrupted("imbalanced_missing", VECTORS, audio=1.0, text=1.0, video=1.0)
+    with pytest.raises(Inapplicable, match=r"^a rate of 1 for text would leave nothing"):
+        corrupted("imbalanced_missing", {"text": VECTORS["text"]}, text=1.0)
 
 
 def test_a_rate_that_whole_percents_cannot_reach_ends_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

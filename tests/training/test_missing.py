@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from torch import Tensor, nn
 
+from merbench.corpus.candidates import open_candidates
 from merbench.corruptions import CORRUPTIONS, Step, generator
 from merbench.corruptions.missing import gcnet_masks
 from merbench.errors import UsageError
-from merbench.training import FeatureSet, Sequences
-from merbench.training.missing import Draws
+from merbench.track import CorruptionSpec, Track
+from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, training_set
+from merbench.training.batches import Batch
+from merbench.training.missing import Draws, frozen
+from merbench.training.network import NetworkBaseline, Shape
+from merbench.training.optimisation import Schedule
 from merbench.training.samples import FeatureCorruption
+from tests.training.conftest import SmallTrack
 
 N = 40
 MODALITIES = {"audio": "audio", "audio.other": "audio", "text": "text", "video": "video"}
@@ -99,7 +108,6 @@ def test_draws_depend_on_sample_epoch_and_seed_and_not_on_the_batch(make: Any, s
     corrupted(draws, samples, 3)
     values, lengths = corrupted(draws, samples, 1, rows)
     for name in WIDTHS:
-        real = lengths[name].max()
         if values[name].ndim == 2:
             np.testing.assert_array_equal(values[name], every[1, 0][0][name][rows])
         else:
@@ -172,3 +180,91 @@ def test_features_without_a_modality_are_an_error() -> None:
     samples = FeatureSet.of_vectors(pa.array(["a"]), {"loud": np.ones((1, 2), np.float32)})
     with pytest.raises(UsageError, match="no feature has a known modality: loud; its name begins with audio"):
         Draws(corruption(("gcnet_missing", {"rate": 0.5})), samples)
+
+
+class Probe(nn.Module):
+    """A network that stores what it is given, by whether it is in training."""
+
+    def __init__(self, shape: Shape, seen: dict[bool, list[Batch]]) -> None:
+        super().__init__()
+        self.seen, self.layer = seen, nn.Linear(sum(shape.widths.values()), 3)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        inputs = {name: values.clone() for name, values in batch.inputs.items()}
+        self.seen[self.training].append(Batch(inputs, batch.lengths, batch.present, batch.samples))
+        scores = self.layer(torch.cat(list(batch.inputs.values()), -1))
+        return {"discrete": scores, "valence": scores[..., 0]}
+
+
+def declared(track: Track, *steps: dict[str, Any]) -> Track:
+    """Return a track with corruptions in its `[training]`."""
+    corruptions = tuple(CorruptionSpec.model_validate(step) for step in steps)
+    return track.model_copy(update={"training": track.training.model_copy(update={"corruptions": corruptions})})
+
+
+def probed(train: TrainingSet, test: FeatureSet, *, standardise: bool) -> tuple[list[Batch], list[Batch], list[Batch]]:
+    """Return what a network is given in training, in selection, and to predict."""
+    seen: dict[bool, list[Batch]] = {True: [], False: []}
+    schedule = Schedule(epochs=2, batch_size=16, learning_rate=0.01)
+    baseline = NetworkBaseline(lambda shape: Probe(shape, seen), schedule, Setup(n_folds=3), standardise=standardise)
+    baseline.fit(train)
+    selected = seen[False][:]
+    baseline.predict(test)
+    return seen[True], selected, seen[False][len(selected) :]
+
+
+def small(small_track: SmallTrack, *steps: dict[str, Any]) -> tuple[TrainingSet, FeatureSet]:
+    """Return the samples of the small track; `loud` is of the modality audio, `quiet` is text."""
+    track = declared(small_track(), *steps)
+    train = training_set(open_candidates(track, "train"), ["loud", "quiet"])
+    assert train.corruption is not None
+    modalities = {"loud": "audio", "quiet": "text"}
+    corruption = FeatureCorruption(train.corruption.steps, train.corruption.seed, modalities)
+    return replace(train, corruption=corruption), feature_set(open_candidates(track), ["loud", "quiet"])
+
+
+def test_a_network_lacks_modalities_in_training_and_selection_and_not_when_it_predicts(
+    small_track: SmallTrack,
+) -> None:
+    train, test = small(small_track, {"name": "gcnet_missing", "rate": 0.5})
+    trained, selected, predicted = probed(train, test, standardise=True)
+    epochs = [{}, {}]
+    for n, batch in enumerate(trained):
+        for name in ("loud", "quiet"):
+            missing = ~batch.present[name]
+            assert not batch.inputs[name][missing].any() and batch.inputs[name][~missing].any(dim=1).all()
+        epochs[n >= len(trained) // 2] |= dict(zip(batch.samples.tolist(), batch.present["loud"].tolist(), strict=True))
+    assert epochs[0] != epochs[1]
+    both = [batch.present["loud"] | batch.present["quiet"] for batch in trained]
+    assert all(each.all() for each in both)  # one is always left
+    frozen_masks = [batch.present["loud"].tolist() for batch in selected]
+    half = len(selected) // 2
+    assert frozen_masks[:half] == frozen_masks[half:]
+    assert not all(all(masks) for masks in frozen_masks)
+    assert all(batch.present[name].all() for batch in predicted for name in ("loud", "quiet"))
+
+
+def test_without_standardisation_a_missing_modality_is_the_mean_of_the_training_samples(
+    small_track: SmallTrack,
+) -> None:
+    train, test = small(small_track, {"name": "imbalanced_missing", "audio": 1.0})
+    trained, selected, predicted = probed(train, test, standardise=False)
+    mean, quiet = train.features["loud"].mean(axis=0, dtype=np.float64), train.features["quiet"]
+    for batch in [*trained, *selected]:
+        np.testing.assert_allclose(batch.inputs["loud"].numpy(), np.tile(mean, (len(batch.samples), 1)), atol=1e-6)
+        np.testing.assert_allclose(batch.inputs["quiet"].numpy(), quiet[batch.samples.numpy()], atol=1e-6)
+        assert batch.present["loud"].all()
+    given = np.concatenate([batch.inputs["loud"].numpy() for batch in predicted[:1]])
+    np.testing.assert_array_equal(given, test.features["loud"])
+
+
+def test_a_baseline_that_draws_nothing_is_given_features_that_are_corrupted_once(small_track: SmallTrack) -> None:
+    train, _ = small(small_track, {"name": "gcnet_missing", "rate": 0.5})
+    once = frozen(train)
+    assert once.corruption is None and frozen(once) is once
+    mean = train.features["loud"].mean(axis=0, dtype=np.float64)
+    for row, name in enumerate(train.samples.ids.to_pylist()):
+        audio, text = gcnet_masks(1, 2, 0.5, generator(train.track.seed, "gcnet_missing", name))[0]
+        wanted = train.features["loud"][row] if audio else mean
+        np.testing.assert_allclose(once.features["loud"][row], wanted, atol=1e-6)
+        assert text or not np.allclose(once.features["quiet"][row], train.features["quiet"][row])
