@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DECIMALS = 4
 """How many decimals of a score are shown."""
 
+LEARNED_FROM = ("training", "cross_validation", "n_train", "label_corruption", "hold_out")
+"""Keys of a record: where they differ, cross-validated values are about different samples."""
+
 UNREADABLE = 5
 """The exit code where some records could not be read, and the others were listed."""
 
@@ -167,5 +170,7 @@ def _print_differences(left: StoredRun, right: StoredRun, form: options.ListForm
     scores = [(name, *(_shown(side, key) for side in sides)) for name, key in left.names().items()]
     print_table(ReportTable("", ("", "A, cross-validated", "B, cross-validated", "A, test", "B, test"), scores))
     print()
+    if any(key.partition(".")[0] in LEARNED_FROM for key, *_ in differing):
+        print_line("what is learned from, or how it is divided, differs: cross-validated values are not comparable")
     command = f"merbench compare {a.track.id} A/submission.csv B/submission.csv"
     print_line(f"`{command}` tests the difference on the test split")

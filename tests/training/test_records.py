@@ -144,6 +144,10 @@ def test_what_differs_is_the_configuration(tmp_path: Path, capsys: Capture) -> N
     ]
     assert command(["runs", "--diff", str(left), str(left)]) == 0
     assert "the configurations are the same" in capsys.readouterr().out
+    divided = written(tmp_path / "divided", cross_validation={"n_folds": 3})
+    for other, is_comparable in ((right, True), (divided, False)):
+        assert command(["runs", "--diff", str(left), str(other)]) == 0
+        assert ("cross-validated values are not comparable" not in capsys.readouterr().out) == is_comparable
     other = written(tmp_path / "other", track={"key": "small@1.1", "fingerprint": "4" * 64})
     assert command(["runs", "--diff", str(left), str(other)]) == 0
     assert "the runs are of different tracks: their scores are not comparable" in capsys.readouterr().out
