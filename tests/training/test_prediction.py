@@ -153,7 +153,10 @@ def test_a_restored_network_predicts_as_the_trained_one(small_track: SmallTrack,
     dialogues = {"dialogue": [f"d{i // 5}" for i in range(90)]}
     track = small_track(columns={**dialogues, "speaker": ["a", "b", None] * 30, "position": [i % 5 for i in range(90)]})
     options = {"epochs": 2, "hidden": [4] if name == "attention" else 4}
-    run = run_baseline(track, name, options=options, seeds=[0], output=tmp_path / "run", intervals=False)
+    features = ["quiet", "loud"]  # not in the order of their names
+    run = run_baseline(
+        track, name, options=options, features=features, seeds=[0], output=tmp_path / "run", intervals=False
+    )
     predict(open_models(run.folder, device="cpu"), track.folder, intervals=False)
     for file in ("submission.csv", "probabilities.parquet"):
         assert (run.folder / "predictions" / "small" / file).read_bytes() == (run.folder / file).read_bytes()
