@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from merbench.training import Setup
 from merbench.training.batches import Batch
-from merbench.training.layers import FoldHidden, FoldLinear, Heads
+from merbench.training.layers import Dropout, FoldHidden, FoldLinear, Heads, Widths
 from merbench.training.network import NetworkBaseline, Shape
 from merbench.training.optimisation import Schedule
 
@@ -44,8 +44,8 @@ class Options:
         patience: epochs without a better ranking value after which a fold is no longer trained; 0 trains all epochs.
     """
 
-    hidden: tuple[int, ...]
-    dropout: float
+    hidden: Widths
+    dropout: Dropout
     softmax: bool
     learning_rate: float
     weight_decay: float

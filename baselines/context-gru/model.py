@@ -14,13 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.batches import Batch
-from merbench.training.layers import Heads
+from merbench.training.layers import Dropout, Heads, Width
 from merbench.training.network import NetworkBaseline, Shape
 from merbench.training.optimisation import Schedule
 from merbench.training.recurrent import Recurrent
@@ -46,14 +48,14 @@ class Options:
         patience: epochs without a better value after which training ends; 0 trains all epochs.
     """
 
-    hidden: int
-    encoded: int
-    layers: tuple[int, ...]
+    hidden: Width
+    encoded: Width
+    layers: tuple[Width, ...]
     shared: bool
     context: bool
-    speakers: int
-    state_dropout: float
-    dropout: float
+    speakers: Annotated[int, Within(0, 1000)]
+    state_dropout: Dropout
+    dropout: Dropout
     learning_rate: float
     weight_decay: float
     batch_size: int

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.batches import Batch
-from merbench.training.layers import Heads
+from merbench.training.layers import Dropout, Heads, Width
 from merbench.training.network import NetworkBaseline, Shape
 from merbench.training.optimisation import Schedule
 from merbench.training.recurrent import Recurrent, last_states, window_means
@@ -38,9 +40,9 @@ class Options:
         patience: epochs without a better value after which training ends; 0 trains all epochs.
     """
 
-    hidden: int
-    window: int
-    dropout: float
+    hidden: Width
+    window: Annotated[int, Within(1)]
+    dropout: Dropout
     learning_rate: float
     weight_decay: float
     clip_norm: float

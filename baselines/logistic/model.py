@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from merbench.parameters import Within
 from merbench.track import Track
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
 
@@ -28,8 +29,8 @@ class Options:
     """
 
     scale: Literal["each", "all"]
-    C: float
-    alpha: float
+    C: Annotated[float, Within(1e-12, 1e12)]
+    alpha: Annotated[float, Within(0)]
 
 
 class Logistic:
@@ -46,10 +47,14 @@ class Logistic:
 
     def fitted(self, target: str, x: Array, values: Array) -> Any:
         """Return the trained model of a target; shares of labels count as so many samples of each label."""
-        if values.ndim == 1:
-            return self.model(target).fit(x, values)
-        rows, codes = np.nonzero(values)
-        return self.model(target).fit(x[rows], codes, sample_weight=values[rows, codes])
+        model = self.model(target)
+        if target not in self.n_labels:
+            return model.fit(x, values)
+        rows, codes = np.nonzero(values) if values.ndim == 2 else (np.arange(len(x)), values)
+        if len(labels := np.unique(codes)) == 1:  # which scikit-learn refuses
+            model.coef_, model.intercept_, model.classes_ = np.zeros((1, x.shape[1])), np.zeros(1), labels
+            return model
+        return model.fit(x[rows], codes, sample_weight=values[rows, codes] if values.ndim == 2 else None)
 
     def model(self, target: str) -> Any:
         """Return the untrained model of a target."""
@@ -70,7 +75,7 @@ class Logistic:
         """Return one column per declared label; a label without a training sample has probability 0."""
         model = self.models[target]
         table = np.zeros((len(x), self.n_labels[target]))
-        table[:, model.classes_] = model.predict_proba(x)
+        table[:, model.classes_] = model.predict_proba(x) if len(model.classes_) > 1 else 1.0
         return table
 
     def fused(self, features: Mapping[str, NDArray[np.float32]]) -> Array:

@@ -11,10 +11,24 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+
+from merbench.parameters import Described, Within
+
+Width = Annotated[int, Within(1, 65_536)]
+"""The width of a layer, as an option of a baseline."""
+
+Widths = Annotated[
+    tuple[Width, ...], Field(min_length=1), Described("a list of widths, one or more, each an integer in [1, 65536]")
+]
+"""The widths of layers that follow each other, as an option of a baseline."""
+
+Dropout = Annotated[float, Within(0, 0.99)]
+"""The share of units that is dropped in training, as an option of a baseline."""
 
 
 def generator(device: torch.device | str, *key: int | str) -> torch.Generator:

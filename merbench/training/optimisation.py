@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from merbench.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -18,6 +20,14 @@ class Group:
     prefix: str
     learning_rate: float = 1.0
     weight_decay: float = 1.0
+
+
+_LEAST = {
+    **dict.fromkeys(("epochs", "batch_size", "accumulation"), 1),
+    **dict.fromkeys(("learning_rate", "weight_decay", "warmup_epochs", "clip_norm", "clip_value"), 0),
+    **dict.fromkeys(("patience", "min_delta"), 0),
+}
+"""The least value of every number of a schedule; a learning rate of 0 is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,16 @@ class Schedule:
     losses: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     half: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for numbers that no training can have."""
+        wrong = [
+            f"{name} is {value:g}; needed: a number {'above' if name == 'learning_rate' else 'of at least'} {least}"
+            for name, least in _LEAST.items()
+            if not least <= (value := getattr(self, name)) < math.inf or (name == "learning_rate" and not value)
+        ]
+        if wrong:
+            raise UsageError(*wrong)
 
     @classmethod
     def of(cls, options: Any, **others: Any) -> Schedule:

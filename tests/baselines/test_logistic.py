@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,3 +69,16 @@ def test_on_the_sample_fusion_pays(sample_home: Path, tmp_path: Path) -> None:
     files = {name: runs[name].folder / "submission.csv" for name in ("audio-video-text", best)}
     differences = compare("mer-multi", files, n_permutations=1000).differences
     assert next(item.p for item in differences if item.name == "weighted_f1") < 0.01
+
+
+def test_where_all_samples_have_one_label_it_is_answered(small_track: SmallTrack) -> None:
+    track = small_track()
+    train = training_set(open_candidates(track, "train"), ["loud"])
+    same = replace(train, targets={**train.targets, "discrete": np.full(len(train), 2, dtype=np.int32)})
+    loaded, test = load_baseline("logistic"), feature_set(open_candidates(track), ["loud"])
+    trained: Any = loaded.build(loaded.options("small", {}), Setup())
+    trained.fit(same)
+    assert trained.predict(test).outputs["discrete"].tolist() == [[0, 0, 1]] * 30
+    restored: Any = loaded.build(loaded.options("small", {}), Setup())
+    restored.restore(trained.weights(), track, test.widths)
+    assert restored.predict(test).outputs["discrete"].tolist() == [[0, 0, 1]] * 30

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from merbench.errors import DeclarationError, UsageError
+from merbench.training import load_baseline
 from merbench.training.optimisation import Group, Schedule, clip, optimiser
 
 
@@ -107,3 +110,30 @@ def test_values_are_clipped_one_by_one() -> None:
     parameter.grad = torch.tensor([-3.0, -0.5, 0.5, math.inf])
     clip([parameter], Schedule(1, 1, 0.1, clip_value=1.0), layered=False)
     assert parameter.grad.tolist() == [-1, -0.5, 0.5, 1]
+
+
+def test_numbers_that_no_training_can_have_are_refused_together() -> None:
+    with pytest.raises(UsageError) as caught:
+        Schedule(0, 8, 0.0, weight_decay=-0.1, clip_norm=float("nan"), patience=0)
+    assert str(caught.value).splitlines() == [
+        "epochs is 0; needed: a number of at least 1",
+        "learning_rate is 0; needed: a number above 0",
+        "weight_decay is -0.1; needed: a number of at least 0",
+        "clip_norm is nan; needed: a number of at least 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "options", "message"),
+    [
+        ("attention", {"hidden": []}, "hidden: [] is not a list of widths, one or more, each an integer in [1, 65536]"),
+        ("gru", {"hidden": -3}, "hidden: -3 is not an integer in [1, 65536]"),
+        ("gru", {"dropout": 1.0}, "dropout: 1.0 is not a number in [0, 0.99]"),
+    ],
+)
+def test_options_of_a_network_that_cannot_be_built_are_refused_by_name(
+    baseline: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        load_baseline(baseline).options("any", options)
+    assert message in str(caught.value)
