@@ -8,6 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,9 @@ from merbench.errors import UsageError
 from merbench.training.missing import Draws, Lengths
 from merbench.training.samples import FeatureSet, Rows, Sequences
 from merbench.training.scaling import Kind, Scaling, mapped, vectors_of
+
+ROWS_OF_A_PIECE, VALUES_OF_A_PIECE = 1 << 17, 1 << 26
+"""How many padded rows of sequences, and values of them, are trained on at once, unless a sequence has more."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -193,6 +197,17 @@ class Data:
         for line, part in zip(table, parts, strict=True):
             line[: len(part)] = rows[part]
         return torch.from_numpy(table), torch.from_numpy(lengths)
+
+    def pieces(self, rows: Tensor) -> int:
+        """Return in how many pieces a batch of samples `(F, B)` is computed, so that none has too many padded rows."""
+        if self.kind != "sequences":
+            return 1
+        safe, padded, values = rows.clamp_min(0), 0, 0
+        for stored in self.stored.values():
+            longest = int(stored.lengths[safe].max())
+            padded, values = padded + longest, values + longest * stored.values.shape[1]
+        most = max(padded / ROWS_OF_A_PIECE, values / VALUES_OF_A_PIECE)
+        return max(1, min(rows.shape[1], math.ceil(most * rows.numel())))
 
     def batch(self, rows: Tensor, scaling: Scaling | None = None, epoch: int = 0) -> Batch:
         """Return a batch on the device.

@@ -38,13 +38,16 @@ def absolute_error(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
 def ccc(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
     """Return 1 - the concordance correlation coefficient (Lin 1989) over a batch, with population moments.
 
-    A constant output has the loss 1 and still a gradient: 1e-8 is added to the denominator.
+    A constant output has the loss 1 and still a gradient: 1e-8 is added to the denominator. Of a batch that is computed
+    in pieces, it is the weighted mean over the pieces.
     """
-    mean, target_mean = (output * weights).sum(1, True), (numbers * weights).sum(1, True)
+    total = weights.sum(1, keepdim=True)
+    shares = weights / torch.where(total > 0, total, 1)
+    mean, target_mean = (output * shares).sum(1, True), (numbers * shares).sum(1, True)
     centred, target = output - mean, numbers - target_mean
-    covariance = (centred * target * weights).sum(1)
-    spread = ((centred.square() + target.square()) * weights).sum(1) + (mean - target_mean).square().squeeze(1)
-    return 1 - 2 * covariance / (spread + 1e-8)
+    covariance = (centred * target * shares).sum(1)
+    spread = ((centred.square() + target.square()) * shares).sum(1) + (mean - target_mean).square().squeeze(1)
+    return total.squeeze(1) * (1 - 2 * covariance / (spread + 1e-8))
 
 
 LOSSES: dict[str, Loss] = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.track import load_track
-from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet
+from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet, batches
 from merbench.training.batches import Batch
 from merbench.training.layers import FoldHidden, FoldLinear
 from merbench.training.network import NetworkBaseline, Shape
@@ -149,3 +149,30 @@ def test_the_out_of_fold_outputs_are_those_of_the_network_that_did_not_learn_fro
         alone.restore(weights, train.track, {"x": WIDTH})
         predicted = alone.predict(train.samples.select(division.validate)).outputs["valence"]
         np.testing.assert_allclose(outputs[division.validate], predicted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_with_too_many_padded_rows_is_computed_in_pieces_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = training_set("sequences")
+    schedule = replace(SCHEDULE, class_weights="balanced", losses={"valence": "absolute_error"})
+    seen: list[tuple[int, int]] = []
+
+    class Watched(Recurrent):
+        def __init__(self, shape: Shape) -> None:
+            super().__init__(shape)
+            self.dropout = nn.Dropout(0.0)  # the pieces draw other entries to drop
+
+        def forward(self, batch: Batch) -> dict[str, Tensor]:
+            if self.training:
+                seen.append(tuple(batch.inputs["x"].shape[:2]))
+            return super().forward(batch)
+
+    outputs = []
+    for rows in (1 << 17, 20):
+        monkeypatch.setattr(batches, "ROWS_OF_A_PIECE", rows)
+        one = NetworkBaseline(Watched, schedule, Setup(0, 3, "cpu"), kind="sequences")
+        outputs.append(one.fit_folds(train).out_of_fold.outputs["valence"])
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-3, atol=1e-4)
+    assert max(n for n, _ in seen) == 8
+    assert all(n * steps <= 20 or n == 1 for n, steps in seen[len(seen) // 2 :][-20:])
