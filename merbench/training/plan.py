@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from merbench.corpus import Corpus
+from merbench.corpus import Corpus, ExtractionRecord
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
@@ -238,7 +238,7 @@ def _require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None
             continue
         widths = [corpus.feature_shape(name)[1] for corpus in (train, test)]
         records = [corpus.declaration.extracted.get(name) for corpus in (train, test)]
-        made = [None if record is None else (record.extractor, record.options, record.weights) for record in records]
+        made = [record and _how_made(record) for record in records]
         if widths[0] != widths[1]:
             raise UsageError(
                 f"feature '{name}' has {widths[0]:,} numbers in corpus '{train.name}' and {widths[1]:,} in corpus "
@@ -249,6 +249,24 @@ def _require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None
                 f"feature '{name}' was extracted otherwise in corpus '{train.name}' than in corpus '{test.name}'; "
                 "`merbench extract` computes the same for both"
             )
+        if record := next((each for each in records if each is not None and _is_fitted(each.extractor)), None):
+            raise UsageError(
+                f"feature '{name}' was extracted by {record.extractor}, which learns from a corpus: its numbers mean "
+                f"different things in '{train.name}' and '{test.name}'; name others with --feature"
+            )
+
+
+def _how_made(record: ExtractionRecord) -> tuple[Any, ...]:
+    """Return what must be equal for numbers of two corpora to mean the same; texts may be of different columns."""
+    options = {name: value for name, value in record.options.items() if name != "columns"}
+    return record.extractor, record.version, options, record.weights
+
+
+def _is_fitted(extractor: str) -> bool:
+    """Return whether an extractor learns from the corpus whose samples it computes vectors of."""
+    from merbench.features.shipped import EXTRACTORS  # for two corpora only: it imports every extractor
+
+    return extractor in EXTRACTORS and EXTRACTORS[extractor].input == "corpus"
 
 
 def _require_samples(plan: Plan) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from made_corpus import made_corpus
 
-from merbench.corpus import Feature
+from merbench.corpus import ExtractionRecord, Feature
 from merbench.errors import DeclarationError, UsageError
 from merbench.track import Track, load_track
 from merbench.training import load_baseline, run_baseline
@@ -198,12 +198,18 @@ scale = 0.5
 """
 
 
-def crossed(tmp_path: Path, *, labels: tuple[str, ...] = ("calmness", "joy", "sad", "fear"), width: int = 4) -> Track:
+def crossed(
+    tmp_path: Path,
+    *,
+    labels: tuple[str, ...] = ("calmness", "joy", "sad", "fear"),
+    width: int = 4,
+    records: tuple[ExtractionRecord | None, ExtractionRecord | None] = (None, None),
+) -> Track:
     """Return a track that learns from another corpus: other labels, twice the scale, some features of the same name."""
     rng, folder = np.random.default_rng(3), tmp_path / "crossed"
-    for corpus, n, names, factor, split, width_of in (
-        ("other", 60, labels, 2.0, "train", width),
-        ("corpus", 20, ("calm", "glad", "sad", "sad"), 1.0, "test", 4),
+    for corpus, n, names, factor, split, width_of, record in (
+        ("other", 60, labels, 2.0, "train", width, records[0]),
+        ("corpus", 20, ("calm", "glad", "sad", "sad"), 1.0, "test", 4, records[1]),
     ):
         ids = [f"s{i:03}" for i in range(n)]
         codes = np.arange(n) % 4
@@ -223,6 +229,7 @@ def crossed(tmp_path: Path, *, labels: tuple[str, ...] = ("calmness", "joy", "sa
                 "shared": Feature.from_vectors(ids, np.pad(vectors, ((0, 0), (0, width_of - 4)))),
                 f"only-{corpus}": Feature.from_vectors(ids, vectors),
             },
+            extracted={} if record is None else {"shared": record},
         )  # fmt: skip
     (folder / "track.toml").write_text(OTHER, encoding="utf-8")
     return load_track(folder)
@@ -259,6 +266,27 @@ def test_what_two_corpora_do_not_share_is_reported(tmp_path: Path) -> None:
     (track.folder / "track.toml").write_text(text)
     reasons = why_not(load_track(track.folder), [load_baseline("majority")])
     assert reasons["majority"].startswith("no corpus named 'elsewhere'")
+
+
+def record(extractor: str = "sentence", **options: Any) -> ExtractionRecord:
+    return ExtractionRecord(extractor=extractor, version="1", modality="text", unit="utterance", options=options)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ((record(lowercase=True), record(lowercase=False)), "feature 'shared' was extracted otherwise in corpus 'other'"),
+        ((record("sentence"), record("tokens")), "feature 'shared' was extracted otherwise in corpus 'other'"),
+        ((record("tfidf-svd"), record("tfidf-svd")), "by tfidf-svd, which learns from a corpus"),
+        ((record(columns=["english"]), record(columns=["transcript"])), ""),
+        ((record(), None), ""),
+    ],
+)  # fmt: skip
+def test_features_of_two_corpora_are_made_in_the_same_way(
+    tmp_path: Path, records: tuple[ExtractionRecord | None, ExtractionRecord | None], message: str
+) -> None:
+    reason = why_not(crossed(tmp_path, records=records), [load_baseline("logistic")])["logistic"]
+    assert (message in reason) if message else reason == ""
 
 
 def test_speakers_on_both_sides_are_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
