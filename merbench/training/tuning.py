@@ -120,7 +120,7 @@ def tune(
     started = time.perf_counter()
     for part in range(len(trials.plan.parts)):
         trials.study(part).require_inputs(trials.inputs(part))
-    _run(trials, progress or (lambda text, done, total: None))
+    run_trials(trials, progress or (lambda text, done, total: None))
     wall_time_s = round(time.perf_counter() - started, 3)
     if any(trials.study(part).running() for part in range(len(trials.plan.parts))):
         return None
@@ -296,8 +296,12 @@ class _TrialLog:
             raise _Stopped("stopped early")
 
 
-def _run(trials: Trials, show: ShowProgress) -> None:
-    """Train all draws that nobody has taken; one that kills its process each time has failed."""
+def run_trials(trials: Trials, show: ShowProgress) -> None:
+    """Train all draws that nobody has taken; one that kills its process each time has failed.
+
+    Raises:
+        UsageError: there are more trials than are asked for.
+    """
     settings, parts = trials.settings, range(len(trials.plan.parts))
     records = {part: trials.study(part).records() for part in parts}
     if any(len(own) > settings.trials for own in records.values()):
