@@ -1,12 +1,13 @@
-"""Trials of a search in two processes against one after another, against a DataLoader fold by fold, and a lower bound.
+"""Trials of a search in two processes: against one after another, a DataLoader fold by fold, and a lower bound.
 
-Inputs: those of `benchmarks.attention` with 256 numbers a modality, as a corpus on disk; 24 draws of dropout and learning
-rate, all different, for hidden layers of 64 and of 128 units; five folds.
+Inputs: those of `benchmarks.attention` with 256 numbers a modality, as a corpus on disk; 24 draws of dropout and
+learning rate, all different, for hidden layers of 64 and of 128 units; five folds.
 
-Contenders: `merbench tune` up to its last trial, in two processes: their start, the journal that they share, and reading
-the corpus are part of it. The same draws one after another in one process, which has everything in memory: what the
-folds in one batched pass give by themselves. The peer is the one of `benchmarks.attention`, for two of the draws, times
-12. Lower bound: the matrix products of all draws' steps and the steps of the optimiser, one process, divided by two.
+Contenders: `merbench tune` up to its last trial, in two processes: their start, the journal that they share, and
+reading the corpus are part of it. The same draws one after another in one process, which has everything in memory: what
+the folds in one batched pass give by themselves. The peer is the one of `benchmarks.attention`, for two of the draws,
+times 12. Lower bound: the matrix products of all draws' steps and the steps of the optimiser, one process, divided by
+two.
 
 An epoch takes as long as any other, so a few are enough to compare; the start of processes, some seconds, weighs less
 the more epochs there are.

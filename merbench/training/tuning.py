@@ -286,13 +286,15 @@ class _TrialLog:
         self.taken = taken
         self.epochs = 0
         self.n_trainings = 0  # epochs, each counted as often as folds train in it
+        self.best: NDArray[np.float64] | None = None  # the best value so far of every fold, which its model would have
 
     def epoch(self, epoch: int, values: Mapping[str, NDArray[np.float64]]) -> None:
         """Take the values of an epoch; of folds that do not train they are not finite."""
         self.epochs += 1
         self.n_trainings += int(np.isfinite(values["loss"]).sum())
-        finite = values["value"][np.isfinite(values["value"])]
-        if self.taken is not None and len(finite) and self.taken.should_stop(self.epochs, float(finite.mean())):
+        self.best = values["value"] if self.best is None else np.fmax(self.best, values["value"])
+        mean = float(self.best.mean())
+        if self.taken is not None and np.isfinite(mean) and self.taken.should_stop(self.epochs, mean):
             raise _Stopped("stopped early")
 
 

@@ -136,8 +136,8 @@ def _trained(
         BEST: {search.left_out: search.best_trial.options for search in searches},
         DEFAULT: {},
     }
-    units = [(name, (name, options)) for name, options in chosen.items()]
-    workers, engine = min(trials.settings.workers, len(units)), trials.settings.engine
+    units = [(name, (name, options)) for name, options in chosen.items() if not _is_trained(trials, name, options)]
+    workers, engine = max(min(trials.settings.workers, len(units)), 1), trials.settings.engine
     if workers == 1 and engine == "local":
         for _, unit in units:
             _train(trials, unit, progress)
@@ -148,6 +148,18 @@ def _trained(
                     raise item.error
     best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
     return best, default
+
+
+def _is_trained(trials: Trials, name: str, part_options: PartOptions) -> bool:
+    """Return whether the folder of the search has the run of these options."""
+    path = trials.folder / name / RECORD
+    if not path.is_file():
+        return False
+    record = json.loads(path.read_text("utf-8"))
+    parts = record.get("parts") or [{"left_out": None, "options": record["options"]}]
+    options = {part["left_out"]: part["options"] for part in parts}
+    is_same = all(options[left_out] == {**options[left_out], **own} for left_out, own in part_options.items())
+    return is_same and [run["seed"] for run in record["runs"]] == list(range(trials.settings.runs))
 
 
 def _train(trials: Trials, unit: tuple[str, PartOptions], progress: ShowProgress | None = None) -> None:

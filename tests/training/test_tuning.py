@@ -86,6 +86,7 @@ def without_time(folder: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_a_search_selects_the_best_cross_validated_options_and_scores_them(
     small_track: SmallTrack, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_trials_read_no_reference_of_the_test_split(
     assert "test" in read
 
 
+@pytest.mark.slow
 def test_a_search_does_not_depend_on_test_references(small_track: SmallTrack, tmp_path: Path) -> None:
     orders = [None, np.arange(30)[::-1]]
     reports = [
@@ -165,6 +167,7 @@ def test_a_search_does_not_depend_on_test_references(small_track: SmallTrack, tm
     assert "withheld" in withheld.to_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(
     small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,11 +199,15 @@ def test_the_number_of_processes_changes_nothing(small_track: SmallTrack, tmp_pa
     assert without_time(tmp_path / "several") == without_time(tmp_path / "single")
 
 
+@pytest.mark.slow
 def test_more_trials_are_added_to_a_search_and_its_scorings_counted(small_track: SmallTrack, tmp_path: Path) -> None:
     track, few = small_track(), replace(QUICK, trials=1, search={"alpha": {"low": 1, "high": 1e6, "log": True}})
     first = searched(track, tmp_path / "search", few)
     assert searched(track, tmp_path / "search", few).n_scored == 1
+    default = tmp_path / "search/default/run.json"
+    trained = default.stat().st_mtime_ns
     more = searched(track, tmp_path / "search", replace(few, trials=8))
+    assert default.stat().st_mtime_ns == trained  # the default options are trained once
     assert more.searches[0].trials[:1] == first.searches[0].trials
     assert more.searches[0].best != 0
     assert more.n_scored == 2
@@ -208,6 +215,7 @@ def test_more_trials_are_added_to_a_search_and_its_scorings_counted(small_track:
         searched(track, tmp_path / "search", replace(few, trials=5))
 
 
+@pytest.mark.slow
 def test_another_search_is_not_continued(small_track: SmallTrack, tmp_path: Path) -> None:
     track, folder = small_track(), tmp_path / "search"
     small = replace(QUICK, trials=2, runs=1)
@@ -248,6 +256,7 @@ def test_trials_that_fail_are_listed(small_track: SmallTrack, tmp_path: Path) ->
         searched(track, tmp_path / "none", Settings(trials=2, search={"fails": [True]}), own)
 
 
+@pytest.mark.slow
 def test_pruned_trials_cost_less_and_are_never_the_best(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", TOML.replace("epochs = 3", "epochs = 20") + SHRINK, MODEL)
     settings = Settings(trials=12, runs=1, pruning=True)
@@ -262,6 +271,7 @@ def test_pruned_trials_cost_less_and_are_never_the_best(small_track: SmallTrack,
     assert {trial.state for trial in without.trials} == {"complete"}
 
 
+@pytest.mark.slow
 def test_left_out_groups_are_searched_by_themselves(small_track: SmallTrack, tmp_path: Path) -> None:
     groups: dict[str, list[str | None]] = {"group": [f"g{n % 3}" for n in range(90)]}
     track = small_track(columns=groups)
