@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from merbench.errors import UsageError, listed
 from merbench.parameters import Within
 from merbench.track import Track
 from merbench.training import FeatureSet, Predictions, Setup, TrainingSet
@@ -93,6 +94,9 @@ class Logistic:
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
         self.n_labels = labels_of(track)
         self.scales = {name: (weights[f"features.{name}.mean"], weights[f"features.{name}.scale"]) for name in widths}
+        others = [name for name, pair in self.scales.items() if {each.shape for each in pair} != {(widths[name],)}]
+        if others:
+            raise UsageError(f"the weights are those of features with another width: {listed(others)}")
         self.models = {name: self.model(name) for name in track.targets}
         for name, model in self.models.items():
             for part in self.parts(name):
