@@ -127,12 +127,12 @@ class LoadedBaseline:
         fixed = {*settings.options, *given}
         return {name: values for name, values in self.declaration.select.items() if name not in fixed}
 
-    def space(self, track_id: str, fixed: Options, searched: Mapping[str, Any]) -> Space:
-        """Return where options are searched: as declared, or as given instead, but for those that are fixed.
+    def space(self, fixed: Options, preset: Preset, searched: Mapping[str, Any]) -> Space:
+        """Return where options are searched: as a preset or the baseline declares, or as given instead.
 
         Args:
-            track_id: the track.
-            fixed: options that are given.
+            fixed: options that are given; they are not searched.
+            preset: a preset; its space, where it has one, takes the place of what the baseline declares.
             searched: by option, a list of values or a range, as in `[search]`.
 
         Raises:
@@ -142,7 +142,8 @@ class LoadedBaseline:
         given = {name: _searched(name, value) for name, value in searched.items()}
         if both := [name for name in given if name in fixed]:
             raise UsageError(f"options {listed(both)} are both given and searched")
-        space = {name: item for name, item in {**self.declaration.search, **given}.items() if name not in fixed}
+        declared = preset.search or self.declaration.search
+        space = {name: item for name, item in {**declared, **given}.items() if name not in fixed}
         if not space:
             raise UsageError(
                 f"baseline '{self.name}': no option is searched; declare [search] in baseline.toml, or give "
@@ -207,7 +208,9 @@ def read_baseline(folder: Path) -> BaselineDeclaration:
 
 def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
     tables: dict[int | str, type[Declaration]] = {"tracks": TrackSettings, "presets": Preset}
-    return list(tables.get(location[0] if location else "", BaselineDeclaration).model_fields)
+    is_searched = "search" in location[:3:2]  # search.NAME, presets.NAME.search.NAME
+    table = Searched if is_searched else tables.get(location[0] if location else "", BaselineDeclaration)
+    return list(table.model_fields)
 
 
 def load_baseline(name_or_path: str | Path) -> LoadedBaseline:

@@ -181,7 +181,7 @@ class Trials:
         """Return the trials of a baseline on a track; raise `UsageError` if there is nothing to search."""
         preset = loaded.preset(settings.preset)
         fixed = {**preset.options, **settings.options}
-        space = loaded.space(track.id, fixed, {**preset.search, **settings.search})
+        space = loaded.space(fixed, preset, settings.search)
         n_folds = settings.learning.get("folds") or preset.folds or track.training.folds or loaded.declaration.folds
         return cls(track, loaded.folder, loaded.options(track.id, fixed), space, n_folds, settings, folder)
 

@@ -19,10 +19,13 @@ import pytest
 pytest.importorskip("optuna")
 
 from merbench.errors import DeclarationError, IntegrityError, UsageError
-from merbench.training import load_baseline
+from merbench.training import list_baselines, load_baseline
 from merbench.training.search import JOURNAL, SamplerName, Searched, Space
 from merbench.training.study import Result, Study, Taken
 from merbench.training.tuning_report import best_of
+from tests.training.test_declaration import write
+
+NO_PRESET = load_baseline("logistic").preset(None)
 
 SPACE: Space = {
     "hidden": Searched.model_validate([[64, 64], [128, 128]]),
@@ -204,7 +207,7 @@ def test_the_best_of_n() -> None:
 
 def test_a_space_is_checked_as_the_options_are() -> None:
     loaded = load_baseline("logistic")
-    space = loaded.space("none", {"scale": "each"}, {"C": {"low": 0.001, "high": 1, "log": True}})
+    space = loaded.space({"scale": "each"}, NO_PRESET, {"C": {"low": 0.001, "high": 1, "log": True}})
     assert str(space["C"]) == "0.001 to 1 (log)"
     assert "scale" not in space
     wrong: dict[str, tuple[Any, str]] = {
@@ -215,9 +218,26 @@ def test_a_space_is_checked_as_the_options_are() -> None:
     }
     for name, (value, message) in wrong.items():
         with pytest.raises(DeclarationError, match=message):
-            loaded.space("none", {}, {name: value})
+            loaded.space({}, NO_PRESET, {name: value})
     with pytest.raises(UsageError, match="both given and searched"):
-        loaded.space("none", {"C": 1.0}, {"C": [1.0]})
+        loaded.space({"C": 1.0}, NO_PRESET, {"C": [1.0]})
+
+
+def test_every_shipped_space_is_allowed_and_a_preset_may_have_its_own() -> None:
+    for name, declaration in list_baselines():
+        loaded = load_baseline(name)
+        if declaration.search:
+            assert list(loaded.space({}, NO_PRESET, {})) == list(declaration.search)
+    attention = load_baseline("attention")
+    preset = attention.preset("paper")
+    assert list(attention.space(preset.options, preset, {})) == ["hidden", "learning_rate"]
+    assert list(attention.space(preset.options, preset, {"dropout": [0.1]})) == ["hidden", "learning_rate", "dropout"]
+
+
+def test_a_wrong_space_in_a_baseline_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", 'title = "Own"\n[search]\ndepth = { lo = 1, high = 2 }\n')
+    with pytest.raises(DeclarationError, match=r"search.depth.lo: is not a known key; allowed: values, low, high"):
+        load_baseline(folder)
 
 
 @pytest.mark.parametrize(
