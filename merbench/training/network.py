@@ -162,20 +162,26 @@ class NetworkBaseline:
         sizes = {len(values) if values.ndim else 0 for values in weights.values()}
         if len(sizes) != 1 or not 1 <= (n_folds := sizes.pop()) <= MOST_FOLDS:
             raise UsageError("the weights do not have one fold dimension")
-        self._make_networks(widths, track, n_folds)
-        wanted = {f"network.{name}": part for name, part in self.networks[0].state_dict().items()}
-        shapes = {name: tuple(part.shape[1:] if self.together else part.shape) for name, part in wanted.items()}
+        # One fold shows what every array has to be; as many as a stranger's file asks for are only made after that.
+        self._make_networks(widths, track, 1)
+        wanted = {name: values[0] for name, values in self.weights().items()}
         if self.standardise:
-            shapes |= {
-                f"{moment}.{name}": (width,) for moment in ("mean", "deviation") for name, width in widths.items()
-            }
-        names = dict.fromkeys([*shapes, *weights])
-        others = [name for name in names if name not in weights or weights[name].shape[1:] != shapes.get(name)]
+            moments = ((moment, name) for moment in ("mean", "deviation") for name in widths)
+            wanted |= {f"{moment}.{name}": np.empty(widths[name], np.float32) for moment, name in moments}
+        names = dict.fromkeys([*wanted, *weights])
+        others = [
+            name
+            for name in names
+            if name not in weights
+            or name not in wanted
+            or (weights[name].shape[1:], weights[name].dtype) != (wanted[name].shape, wanted[name].dtype)
+        ]
         if others:
             raise UsageError(
                 f"the weights are those of another network ({len(others)} of {len(names)} arrays differ): "
                 f"{listed(others)}; the options, features and labels must be those of training"
             )
+        self._make_networks(widths, track, n_folds)
         tensors = {name: torch.from_numpy(np.array(values)).to(self.device) for name, values in weights.items()}
         for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
             network.load_state_dict(
@@ -203,7 +209,7 @@ class NetworkBaseline:
 
     def _make_networks(self, widths: Mapping[str, int], track: Track, n_folds: int) -> list[torch.Generator]:
         """Make the networks, with initial values from the seed, and return the generator of their dropout."""
-        self.n_folds, seed = n_folds, self.setup.seed
+        self.n_folds, self.scaling, seed = n_folds, None, self.setup.seed
         labels = {name: len(target.classes) or None for name, target in track.targets.items()}
         noise = generator(self.device, seed, "dropout")
         self.networks = []

@@ -52,7 +52,11 @@ class Order:
         sizes = [len(members) for members in self.members]
         steps = -(-max(sizes) // batch_size)
         if min(sizes) < max(steps, 1):
-            raise UsageError(f"{min(sizes)} training samples in a fold are too few")
+            what = "dialogues" if self.members[0].ndim == 2 else "training samples"
+            raise UsageError(
+                f"{min(sizes)} {what} in a fold are too few: every one of its {max(steps, 1)} steps needs one; "
+                f"use fewer folds, or a batch_size above {batch_size}"
+            )
         counts = torch.zeros(len(sizes), steps, dtype=torch.int64)
         self.slots = []
         for fold, size in enumerate(sizes):

@@ -105,7 +105,9 @@ def test_folds_of_different_sizes_take_equally_many_steps(sizes: tuple[int, int]
 
 def test_a_fold_of_fewer_samples_than_steps_cannot_be_trained() -> None:
     data = Data(ragged([1] * 40))
-    with pytest.raises(UsageError, match="3 training samples in a fold are too few"):
+    with pytest.raises(
+        UsageError, match="3 training samples in a fold are too few: every one of its 7 steps needs one"
+    ):
         Order([data.units(np.arange(40)), data.units(np.arange(3))], 6, [generator("cpu", 0)] * 2)
 
 

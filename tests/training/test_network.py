@@ -137,6 +137,13 @@ def test_weights_of_another_network_are_refused() -> None:
         one.restore(weights, train.track, {"x": WIDTH + 1})
     with pytest.raises(UsageError, match="do not have one fold dimension"):
         one.restore(weights | {"more": np.zeros(2)}, train.track, {"x": WIDTH})
+    # 10,000 networks are not made for a small file; a bias of one number is the only array that fits
+    many = {name: np.zeros((10_000, 1), np.float32) for name in weights}
+    with pytest.raises(UsageError, match=r"another network \(7 of 8 arrays differ\)"):
+        one.restore(many, train.track, {"x": WIDTH})
+    texts = {name: np.zeros(values.shape, "U1") for name, values in weights.items()}
+    with pytest.raises(UsageError, match=r"another network \(8 of 8 arrays differ\)"):
+        one.restore(texts, train.track, {"x": WIDTH})
 
 
 def test_the_out_of_fold_outputs_are_those_of_the_network_that_did_not_learn_from_the_sample() -> None:
