@@ -26,7 +26,8 @@ from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
-from merbench.training.plan import no_features, parts, require_answers, wanted_features, with_learning
+from merbench.training.needs import no_features, require_answers, wanted_features
+from merbench.training.plan import parts, with_learning
 from merbench.training.samples import Rows
 
 Weights = Literal["shared", "per-condition"]

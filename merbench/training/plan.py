@@ -17,23 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from merbench.corpus import Corpus, ExtractionRecord
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.declarations import declaration_problems
-from merbench.errors import DeclarationError, MerbenchError, UnknownName, UsageError, listed
-from merbench.targets import names_of_other_types
+from merbench.errors import DeclarationError, MerbenchError, UsageError, listed
 from merbench.track import SELECTED_BY, Track, Training, training_problems
 from merbench.training.data import (
     CLUSTERS,
-    POSITION,
     TEST,
     feature_set,
     learned_splits,
     training_candidates,
     training_set,
 )
-from merbench.training.declaration import LoadedBaseline, list_baselines
+from merbench.training.declaration import LoadedBaseline
 from merbench.training.missing import frozen
+from merbench.training.needs import no_features, require_answers, require_features, require_samples, wanted_features
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
 
@@ -133,8 +131,9 @@ def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | Non
     names = wanted_features(loaded, test, features, train)
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test, train)
-    _require_features(train.corpus, test.corpus, names)
-    plan = Plan(
+    require_features(train.corpus, test.corpus, names)
+    require_samples(loaded, train, test)
+    return Plan(
         track=data.track,
         train=train,
         labelled=data.labelled,
@@ -143,8 +142,6 @@ def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | Non
         loaded=loaded,
         features=tuple(names),
     )
-    _require_samples(plan)
-    return plan
 
 
 def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]:
@@ -226,110 +223,6 @@ def _groups(candidates: Candidates, column: str) -> list[str]:
             f"{len(candidates):,} samples of split '{candidates.split}': {listed(without)}"
         )
     return [str(value) for value in values]
-
-
-def _require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
-    """Raise `UnknownName` or `UsageError` unless both corpora have the features, made in the same way."""
-    for name in names:
-        for corpus in (train, test):
-            if name not in corpus.features:
-                raise UnknownName(f"feature of corpus {corpus.name}", name, corpus.features)
-        if train.folder == test.folder:
-            continue
-        widths = [corpus.feature_shape(name)[1] for corpus in (train, test)]
-        records = [corpus.declaration.extracted.get(name) for corpus in (train, test)]
-        made = [record and _how_made(record) for record in records]
-        if widths[0] != widths[1]:
-            raise UsageError(
-                f"feature '{name}' has {widths[0]:,} numbers in corpus '{train.name}' and {widths[1]:,} in corpus "
-                f"'{test.name}'; what is learned from the one does not apply to the other"
-            )
-        if None not in made and made[0] != made[1]:
-            raise UsageError(
-                f"feature '{name}' was extracted otherwise in corpus '{train.name}' than in corpus '{test.name}'; "
-                "`merbench extract` computes the same for both"
-            )
-        if record := next((each for each in records if each is not None and _is_fitted(each.extractor)), None):
-            raise UsageError(
-                f"feature '{name}' was extracted by {record.extractor}, which learns from a corpus: its numbers mean "
-                f"different things in '{train.name}' and '{test.name}'; name others with --feature"
-            )
-
-
-def _how_made(record: ExtractionRecord) -> tuple[Any, ...]:
-    """Return what must be equal for numbers of two corpora to mean the same; texts may be of different columns."""
-    options = {name: value for name, value in record.options.items() if name != "columns"}
-    return record.extractor, record.version, options, record.weights
-
-
-def _is_fitted(extractor: str) -> bool:
-    """Return whether an extractor learns from the corpus whose samples it computes vectors of."""
-    from merbench.features.shipped import EXTRACTORS  # for two corpora only: it imports every extractor
-
-    return extractor in EXTRACTORS and EXTRACTORS[extractor].input == "corpus"
-
-
-def _require_samples(plan: Plan) -> None:
-    """Raise `UsageError` where a corpus or the track lacks what the baseline reads of samples, besides features."""
-    declared, track = plan.loaded.declaration, plan.track
-    wanted = [*declared.columns, *((CLUSTERS[1], POSITION) if declared.samples == "dialogues" else ())]
-    for candidates in (plan.train, plan.test):
-        for column in wanted:
-            candidate_column(candidates, column, f"that baseline '{plan.loaded.name}' reads")
-    if declared.uses_unlabelled and not track.training.unlabelled:
-        raise UsageError(
-            f"baseline '{plan.loaded.name}' learns from unlabelled samples, and {track.id} declares none; "
-            f'[training] names splits of the track that have them: unlabelled = ["{TEST}"]'
-        )
-
-
-def require_answers(loaded: LoadedBaseline, track: Track) -> None:
-    """Raise `UsageError` when a baseline does not answer every target of a track."""
-    answers = loaded.declaration.answers
-    if others := names_of_other_types(track.targets, answers):
-        baselines = list_baselines()
-        able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
-        raise UsageError(
-            f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
-            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"
-        )
-
-
-def wanted_features(
-    loaded: LoadedBaseline, test: Candidates, asked: Sequence[str] | None, train: Candidates | None = None
-) -> list[str]:
-    """Return the features to learn from: those asked for, else those declared for the track, else all.
-
-    Where another corpus is learned from, all are those that both have.
-    """
-    if not loaded.declaration.uses_features:
-        return []
-    settings = loaded.declaration.tracks.get(test.track.id)
-    declared = settings.features if settings else None
-    corpora = [test.corpus, test.corpus if train is None else train.corpus]
-    sequences = loaded.declaration.samples == "sequences"
-    available = [corpus.default_sequences if sequences else corpus.default_features for corpus in corpora]
-    both = [name for name in available[0] if name in available[1]]
-    return list(dict.fromkeys(asked or declared or both))
-
-
-def no_features(loaded: LoadedBaseline, test: Candidates, train: Candidates | None = None) -> UsageError:
-    """Return the error that there is nothing to learn from."""
-    corpora = list(dict.fromkeys([test.corpus.name, (train or test).corpus.name]))
-    if len(corpora) > 1 and all(candidates.corpus.features for candidates in (test, train or test)):
-        return UsageError(
-            f"corpora {' and '.join(map(repr, corpora))} have no feature of the same name, and baseline "
-            f"'{loaded.name}' learns from them; `merbench extract` computes the same for both"
-        )
-    lacking = next(each for each in (test, train or test) if not each.corpus.features)
-    has_texts = "transcript" in lacking.samples.column_names
-    remedy = "--with tfidf-svd` computes some from the transcripts"
-    if not has_texts:
-        remedy = "--with voice --media DIR` computes some from the clips"
-    return UsageError(
-        f"corpus '{lacking.corpus.name}' has no features, and baseline '{loaded.name}' learns from them; "
-        f"`merbench extract {lacking.corpus.name} {remedy}"
-    )
 
 
 def _straddling(plan: Plan) -> list[str]:
