@@ -198,7 +198,7 @@ def prepared(
             system.options(track.id, options),
             system.choices(track.id, options),
             _names(system, (train, test), settings, computed),
-            Setup(settings.seed, settings.folds or track.training.folds or system.declaration.folds, settings.device),
+            Setup(settings.seed, track.training.folds or system.declaration.folds, settings.device),
         )
         for system, options in zip(loaded, (settings.options, {}), strict=False)
     )
@@ -226,8 +226,8 @@ def _recipes(settings: Settings, computed: Collection[str]) -> dict[str, Recipe]
 
 def _as_learned(track: Track, settings: Settings) -> Track:
     """Return the track with `[training]` with what the settings replace; groups are left out of the scored split."""
-    learning: dict[str, Any] = {} if settings.leave_out is None else {"leave_out": settings.leave_out}
-    left_out = with_learning(track, learning)
+    given = {"leave_out": settings.leave_out, "folds": settings.folds}
+    left_out = with_learning(track, {key: value for key, value in given.items() if value is not None})
     if left_out.training.leave_out is None or left_out.training.source or left_out.training.corpus:
         return left_out
     return with_learning(left_out, {"source": track.splits[settings.split].source})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import distributions, version
@@ -126,9 +127,11 @@ def unfinished(run: Path, digest: str) -> Iterator[Unfinished]:
         require_alone(lock.fileno(), f"{run}: another process is training this run")
         try:
             yield Unfinished(folder)
-        except BaseException:
+        except BaseException as error:
             if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing was done
                 shutil.rmtree(every, ignore_errors=True)
+            elif isinstance(error, KeyboardInterrupt):
+                print(f"what was trained is kept in {every}; the same command goes on", file=sys.stderr)
             raise
     shutil.rmtree(every, ignore_errors=True)
 

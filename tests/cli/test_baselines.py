@@ -132,7 +132,7 @@ def test_a_missing_extra_is_one_line(here: Path, capsys: Capture, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
+def test_an_interrupted_run_is_kept_and_goes_on(here: Path, capsys: Capture) -> None:
     code = (
         "import os, signal, sys\n"
         "from merbench.cli import main\n"
@@ -143,8 +143,13 @@ def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
-    assert [path for path in here.rglob("*") if path.is_file()] == []
+    kept = Path("runs/mer-multi/.majority.unfinished")
+    message = f"what was trained is kept in {kept}; the same command goes on\ninterrupted\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", message)
+    assert not Path("runs/mer-multi/majority").exists()
+    assert run(["run-baseline", "mer-multi", "--baseline", "majority", "--no-intervals"]) == 0
+    assert "went on from an interrupted run: 1 of 1 models had been trained" in capsys.readouterr().out
+    assert not kept.exists()
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from merbench.robustness import RobustnessReport
 from merbench.robustness.grid import Condition
 from merbench.robustness.samples import Source
 from merbench.training import run_baseline
+from merbench.training.plan import with_learning
 from tests.robustness.conftest import (
     N_TEST,
     N_TRAIN,
@@ -487,3 +488,18 @@ def test_a_report_does_not_show_who_is_scored_of_a_hidden_split(
     assert not {"corpus", "references"} & set(report.digests)
     assert "|corpus:small|" in report.signature and f"|n:{N_TEST}|" in report.signature
     assert any(note.startswith("a hidden split: ") for note in report.remarks)
+
+
+def test_how_a_track_is_learned_is_in_the_signature(corrupted_track: CorruptedTrack) -> None:
+    track = corrupted_track()
+    plain = scored(track, {"snr_db": [0]})
+    assert "|training:" not in plain.signature
+    grouped = with_learning(track, {"leave_out": "speaker", "selection": "leave-one-group-out"})
+    report = scored(grouped, {"snr_db": [0]})
+    assert report.leave_out == "speaker"
+    assert "|leave_out:speaker|training:" in report.signature
+    assert scored(track, {"snr_db": [0]}, folds=3).signature != plain.signature
+    # What is left out is of the split that is scored, by the track's declaration as by the option.
+    given = scored(track, {"snr_db": [0]}, leave_out="speaker")
+    assert "|leave_out:speaker|damage_seed" in given.signature
+    assert given.counts == report.counts
