@@ -218,10 +218,10 @@ def open_candidates(track: str | Path | Track, split: str = "test") -> Candidate
         known = ", ".join(track.splits)
         raise UsageError(f"{track.id} has no split '{split}'; it has {known}{did_you_mean(split, track.splits)}")
     corpus = open_corpus(track.corpus, relative_to=track.folder)
-    return candidates_of(track, split, corpus, track.splits[split].source)
+    return candidates_in(track, split, corpus, track.splits[split].source)
 
 
-def candidates_of(track: Track, split: str, corpus: Corpus, sources: Sequence[str]) -> Candidates:
+def candidates_in(track: Track, split: str, corpus: Corpus, sources: Sequence[str]) -> Candidates:
     """Return the samples of some splits of a corpus as the candidates of a split of a track.
 
     Raises:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corpus import Feature, open_corpus
-from merbench.corpus.candidates import Candidates, candidate_column, candidates_of
+from merbench.corpus.candidates import Candidates, candidate_column, candidates_in
 from merbench.corpus.declaration import SPLIT
 from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
@@ -56,7 +56,7 @@ def training_candidates(track: Track) -> Candidates:
             for name, target in track.targets.items()
         }
         track = track.model_copy(update={"targets": as_learned})
-    return candidates_of(track, TRAIN, corpus, list(sources))
+    return candidates_in(track, TRAIN, corpus, list(sources))
 
 
 def learned_splits(track: Track) -> tuple[str, ...]:
@@ -120,6 +120,7 @@ def training_set(
     dialogues: bool = False,
     missing: bool = False,
     unlabelled: bool = False,
+    partial: bool = False,
 ) -> TrainingSet:
     """Return the features and references of those candidates that have a reference of every target.
 
@@ -133,6 +134,7 @@ def training_set(
         dialogues: whether the baseline needs the dialogues of the samples.
         missing: whether a sample may lack features; it has no rows of these.
         unlabelled: whether the baseline learns from samples without references, too, where the track declares some.
+        partial: whether a reference of one target is enough. A label that is not known is -1, a number NaN.
 
     Raises:
         UnknownName: the corpus has no feature of a name.
@@ -141,7 +143,7 @@ def training_set(
             unlabelled samples, or none or all of the samples of the development set, are learned from.
         WithheldReference: the references of the split are withheld.
     """
-    rows, targets, label_corruption = _labelled(candidates)
+    rows, targets, label_corruption = _labelled(candidates, partial=partial)
     cluster, clusters = _clusters(candidates, rows)
     read = _Read(candidates, names, columns, dialogues, missing)
     samples = read.samples(rows)
@@ -161,31 +163,45 @@ def training_set(
     )
 
 
-def _labelled(candidates: Candidates) -> tuple[Rows, dict[str, Values], dict[str, Any]]:
-    """Return the candidates with a reference of every target, these references, and how labels were corrupted.
+def _labelled(candidates: Candidates, *, partial: bool) -> tuple[Rows, dict[str, Values], dict[str, Any]]:
+    """Return the candidates with references of all targets, or of one, these, and how labels were corrupted.
 
     Labels of a training split are corrupted where the track declares it, those of the development set are not; a long
     tail leaves samples out.
     """
     references, track = candidates.references, candidates.track
     complete = np.ones(len(references), dtype=np.bool_)
-    for mask in references.known.values():
+    for mask in () if partial else references.known.values():
         complete &= mask
     rows = np.flatnonzero(complete)
     if not len(rows):
         raise UsageError(f"no sample of split '{candidates.split}' has a reference of every target")
-    values, rows = {name: column[rows] for name, column in references.values.items()}, references.index[rows]
+    values = {
+        name: _marked(column[rows], references.known[name][rows]) if name in references.known else column[rows]
+        for name, column in references.values.items()
+    }
+    rows = references.index[rows]
     steps = track.steps(candidates.split, "labels")
     if not steps:
         return rows, values, {}
     name, development = _label_target(track, steps[0]), _development(candidates, rows)
-    learned = np.arange(len(rows)) if development is None else np.flatnonzero(~development)
+    is_known = references.known.get(name, complete)[np.isin(references.index, rows)]
+    learned = np.flatnonzero(is_known if development is None else is_known & ~development)
     before = Labels.of(np.asarray(values[name])[learned], track.targets[name].classes)
     labels, corruption = _corrupted(track, steps, before)
     codes = np.array(values[name])
     codes[learned[labels.rows]] = labels.codes
     kept = np.sort(np.concatenate([learned[labels.rows], np.setdiff1d(np.arange(len(rows)), learned)]))
     return rows[kept], {**{key: column[kept] for key, column in values.items()}, name: codes[kept]}, corruption
+
+
+def _marked(values: Values, known: NDArray[np.bool_]) -> Values:
+    """Return references with -1 for each label that is not known, and NaN for each number."""
+    if known.all() or not isinstance(values, np.ndarray):
+        return values
+    marked: NDArray[Any] = values.copy()
+    marked[~known] = np.nan if marked.dtype.kind == "f" else -1
+    return marked
 
 
 def _development(candidates: Candidates, rows: Rows) -> NDArray[np.bool_] | None:
@@ -218,7 +234,7 @@ def _unlabelled_candidates(candidates: Candidates, labelled: pa.StringArray) -> 
     if not names:
         return None
     sources = [source for name in names for source in track.splits[name].source]
-    every = candidates_of(track, names[0], open_corpus(track.corpus, relative_to=track.folder), sources)
+    every = candidates_in(track, names[0], open_corpus(track.corpus, relative_to=track.folder), sources)
     if every.corpus.folder != candidates.corpus.folder:
         return every
     others = pc.invert(pc.is_in(every.ids, value_set=labelled))

@@ -56,6 +56,7 @@ class BaselineDeclaration(Declaration):
     samples: Literal["vectors", "sequences", "dialogues"] = "vectors"
     uses_unlabelled: bool = False  # whether it learns from samples without references, too
     handles_missing: bool = False  # whether a sample may lack features
+    handles_unknown: bool = False  # whether a sample may lack references of some targets
     # whether it draws the corruptions of its training features itself, for every epoch; else they are drawn once
     corrupts_per_epoch: bool = False
     # columns of the corpus that it reads, such as the transcript

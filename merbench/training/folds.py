@@ -73,7 +73,8 @@ def strata(targets: Iterable[Any], n: int) -> Codes:
     arrays = [values for values in targets if isinstance(values, np.ndarray) and values.ndim == 1]
     for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
         if values.dtype.kind == "f":
-            edges = np.quantile(values, np.arange(1, N_STRATA) / N_STRATA)
+            known = values[~np.isnan(values)]
+            edges = np.quantile(known, np.arange(1, N_STRATA) / N_STRATA) if len(known) else np.zeros(1)
             return np.searchsorted(edges, values, side="right").astype(np.int64)
         return values.astype(np.int64)
     return np.zeros(n, dtype=np.int64)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -262,14 +261,6 @@ class NetworkBaseline:
 
 def value(train: TrainingSet, rows: Rows, outputs: Outputs) -> Value:
     """Return the track's ranking value of raw outputs for some rows of the training set, where references are known."""
-    known = np.ones(len(rows), dtype=np.bool_)
-    for values in train.targets.values():
-        own = values[rows]
-        known &= (own >= 0) if own.dtype.kind == "i" else ~np.isnan(own).reshape(len(rows), -1).any(axis=1)
-    if not known.all():
-        rows, outputs = rows[known], {name: output[known] for name, output in outputs.items()}
-    if not len(rows):
-        return (-math.inf,)
     reference = {name: values[rows] for name, values in train.targets.items()}
     groups = {name: values[rows] for name, values in train.groups.items()}
     predicted = probabilities(outputs)

@@ -79,7 +79,12 @@ class Plan(Learnable):
         """Return all samples to learn from, with their features."""
         declared = self.loaded.declaration
         train = training_set(
-            self.train, self.features, declared.columns, **declared.reads, unlabelled=declared.uses_unlabelled
+            self.train,
+            self.features,
+            declared.columns,
+            **declared.reads,
+            unlabelled=declared.uses_unlabelled,
+            partial=declared.handles_unknown,
         )
         return replace(train if declared.corrupts_per_epoch else frozen(train), track=self.track)
 
@@ -104,11 +109,11 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
     """
     learned_splits(track)
     require_answers(loaded, track)
-    return _plan(learnable(track), loaded, features)
+    return _plan(learnable(track, partial=loaded.declaration.handles_unknown), loaded, features)
 
 
-def learnable(track: Track) -> Learnable:
-    """Return what a track is learned from and what is answered.
+def learnable(track: Track, *, partial: bool) -> Learnable:
+    """Return what a track is learned from and what is answered; `partial` is that of `training_set`.
 
     Raises:
         UnknownName: the corpus, or the one that is learned from, is not in the data home.
@@ -121,7 +126,7 @@ def learnable(track: Track) -> Learnable:
             f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model of them would "
             "show it; groups are left out only where all references are public"
         )
-    labelled = training_set(train, ())
+    labelled = training_set(train, (), partial=partial)
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
 
@@ -148,14 +153,14 @@ def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]
     """Return by the name of every baseline, in one line, why it cannot be run on a track; empty where it can."""
 
     @cache
-    def data() -> Learnable:
-        return learnable(track)
+    def data(partial: bool) -> Learnable:
+        return learnable(track, partial=partial)
 
     def reason(loaded: LoadedBaseline) -> str:
         try:
             learned_splits(track)
             require_answers(loaded, track)
-            _plan(data(), loaded, None)
+            _plan(data(loaded.declaration.handles_unknown), loaded, None)
         except MerbenchError as error:
             return " ".join(str(error).split())
         return ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from merbench.corpus import CORPORA, Corpus, open_corpus
-from merbench.corpus.candidates import Candidates, candidates_of, open_candidates
+from merbench.corpus.candidates import Candidates, candidates_in, open_candidates
 from merbench.corpus.declaration import FILE_NAME, SPLIT
 from merbench.devices import require_device
 from merbench.engine import suitable_threads
@@ -245,7 +245,7 @@ def _of_corpus(own: Track, corpus: Corpus, split: str | None) -> Candidates:
     splits = sorted(set(corpus.samples()[SPLIT].to_pylist())) if split is None else [split]
     name = split or "all"
     declared = {"corpus": corpus.name, "splits": {name: Split(source=tuple(splits))}, "corruptions": ()}
-    return candidates_of(own.model_copy(update=declared), name, corpus, splits)
+    return candidates_in(own.model_copy(update=declared), name, corpus, splits)
 
 
 def _require_targets(run: StoredRun, own: Mapping[str, Target], track: Track) -> None:

@@ -249,6 +249,14 @@ class FeatureCorruption:
         return int(digest[:15], 16) if epoch else self.seed
 
 
+def known_of(references: Any) -> NDArray[np.bool_]:
+    """Return which references of a target are known: codes from 0 on, numbers and shares that are not NaN."""
+    if not isinstance(references, np.ndarray):
+        return np.ones(len(references), dtype=np.bool_)
+    marks = references >= 0 if references.dtype.kind == "i" else ~np.isnan(references)
+    return np.asarray(marks.reshape(len(references), -1).all(axis=1))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Division:
     """One division of training samples: rows to learn from, and rows that options and epochs are selected on."""
@@ -264,7 +272,7 @@ class TrainingSet:
     Attributes:
         track: what is predicted, and how it is ranked.
         samples: the features of the samples.
-        targets: the references of every target of the track.
+        targets: the references of every target of the track; -1 for a label, NaN for a number that is not known.
         label_corruption: how the labels were corrupted, and realised values; empty if they were not.
         groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
             samples is left out.

@@ -20,7 +20,7 @@ from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
 from merbench.training.declaration import LoadedBaseline, Options
 from merbench.training.protocol import NO_LOG, Baseline, CrossFit, FoldEnsemble, Predictions, Setup, silent
-from merbench.training.samples import Names, TrainingSet
+from merbench.training.samples import Names, TrainingSet, known_of
 
 Columns = Mapping[str, Values]
 Value = tuple[float, ...]
@@ -40,7 +40,7 @@ def scores(
 
     Args:
         track: the track.
-        reference: references by target.
+        reference: references by target; -1 or NaN where one is not known.
         answers: answers by target.
         groups: by column that a metric is taken `per`, the value of every sample. Without the column, or without a
             sample of a value that has a share, the metric is taken over all samples.
@@ -50,7 +50,9 @@ def scores(
     groupings = {name: Grouping(name, tuple(map(str, levels)), codes) for name, (levels, codes) in encoded.items()}
     metrics = tuple(_computable(spec, groupings) for spec in track.metrics)
     computed = track.model_copy(update={"metrics": metrics})
-    aligned = Aligned(computed, reference, answers, groupings=groupings, probabilities=probabilities or {})
+    known = {name: known_of(values) for name, values in reference.items()}
+    counting = {name: mask for name, mask in known.items() if not mask.all()}
+    aligned = Aligned(computed, reference, answers, counting, groupings, probabilities=probabilities or {})
     values = evaluate(aligned, np.ones((1, aligned.n), dtype=np.uint8))
     keys = {spec.key: computed.key for spec, computed in zip(track.metrics, metrics, strict=True)}
     overall = {OVERALL: OVERALL} if OVERALL in values else {}

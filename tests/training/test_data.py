@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, mean_squared_error
 from sklearn.model_selection import StratifiedGroupKFold
 
 from merbench.corpus import Feature, add_features
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError
 from merbench.track import CorruptionSpec, Track, load_track
-from merbench.training import Predictions, feature_set, random_folds, run_baseline, training_set
+from merbench.training import Predictions, Setup, feature_set, load_baseline, random_folds, run_baseline, training_set
 from merbench.training.folds import grouped_folds
+from merbench.training.selection import scores
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
 
@@ -75,6 +77,47 @@ def test_a_sample_without_a_reference_of_every_target_is_left_out(small_track: S
     candidates.__dict__["references"] = replace(references, known={"valence": ~np.ones(len(references), np.bool_)})
     with pytest.raises(UsageError, match=r"^no sample of split 'train' has a reference of every target$"):
         training_set(candidates, ["loud"])
+
+
+def test_a_baseline_may_learn_from_samples_that_lack_references_of_some_targets(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "train")
+    references = candidates.references
+    known = {name: np.ones(len(references), dtype=np.bool_) for name in ("discrete", "valence")}
+    known["discrete"][[0, 4]] = known["valence"][[1, 4, 7]] = False
+    candidates.__dict__["references"] = replace(references, known=known)
+    train = training_set(candidates, ["loud"], partial=True)
+    assert len(train) == len(references)
+    discrete, valence = train.targets["discrete"], train.targets["valence"]
+    assert np.flatnonzero(discrete == -1).tolist() == [0, 4]
+    assert np.flatnonzero(np.isnan(valence)).tolist() == [1, 4, 7]
+    np.testing.assert_array_equal(discrete[known["discrete"]], references.values["discrete"][known["discrete"]])
+    assert not np.isnan(references.values["valence"]).any()  # the references themselves stay as they are
+    # each target is scored on the samples that have it
+    answers = {"discrete": np.zeros(len(train), dtype=np.int32), "valence": np.full(len(train), 0.5)}
+    values = scores(train.track, train.targets, answers)
+    keys = {spec.name: spec.key for spec in train.track.metrics}
+    wanted = mean_squared_error(valence[known["valence"]], answers["valence"][known["valence"]])
+    assert values[keys["mse"]] == pytest.approx(wanted, abs=1e-12)
+    f1 = f1_score(discrete[known["discrete"]], answers["discrete"][known["discrete"]], average="weighted")
+    assert values[keys["weighted_f1"]] == pytest.approx(f1, abs=1e-12)
+    only_values = replace(train, targets={"valence": valence}, clusters=np.arange(len(train)) % 6, cluster="speaker")
+    assert set(only_values.folds(3, seed=0).tolist()) == {0, 1, 2}
+
+
+def test_a_network_learns_from_samples_that_lack_references_of_some_targets(small_track: SmallTrack) -> None:
+    candidates = open_candidates(small_track(), "train")
+    references = candidates.references
+    known = np.arange(len(references)) % 3 > 0
+    candidates.__dict__["references"] = replace(references, known={"valence": known})
+    train = training_set(candidates, ["loud"], partial=True)
+    options = load_baseline("attention").options("small", {"epochs": 30, "hidden": [16], "learning_rate": 0.01})
+    baseline = load_baseline("attention").build(options, Setup(n_folds=3))
+    baseline.fit(train)
+    answers = baseline.predict(feature_set(open_candidates(candidates.track), ["loud"])).answers(train.track)
+    # labels of samples without a value were learned from: twice as many are right as by chance
+    references = open_candidates(candidates.track).references
+    assert np.mean(answers["discrete"] == references.values["discrete"]) > 2 / 3
+    assert np.corrcoef(answers["valence"], references.values["valence"])[0, 1] > 0.7
 
 
 @pytest.mark.parametrize(("n", "n_folds"), [(3373, 5), (7, 7)])
