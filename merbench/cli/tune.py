@@ -81,7 +81,7 @@ def tune(
     with progress_bar() as progress:
         report = run(track, baseline, how, output=output, replace=force, progress=progress)
     if report is None:
-        print("other processes still train the last trials of this search; the last of them writes the report")
+        print("another process still trains or scores trials of this search; it writes the report")
         return
     print(report.to_text(terminal_width()))
     folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)

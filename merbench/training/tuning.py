@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
@@ -97,7 +97,7 @@ def tune(
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Returns:
-        The report; None where other processes still train some of the draws.
+        The report; None where another process still trains one of the draws, or scores the search.
 
     Raises:
         UnknownName: no such track, baseline, preset, corpus or feature.
@@ -126,7 +126,11 @@ def tune(
         return None
     from merbench.training.tuning_result import finished
 
-    with _finishing(folder):
+    with (folder / LOCKS / "finish").open("ab") as file:
+        try:
+            require_alone(file.fileno(), "another process scores this search")
+        except UsageError:
+            return None
         return finished(trials, wall_time_s, progress)
 
 
@@ -151,13 +155,6 @@ def _prepare(folder: Path, *, replace: bool) -> None:
         raise UsageError(f"{folder}: is not empty and has no {JOURNAL}; --output names another folder")
     if replace:
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _finishing(folder: Path) -> Iterator[None]:
-    with (folder / LOCKS / "finish").open("ab") as file:
-        require_alone(file.fileno(), f"{folder}: another process is scoring this search")
-        yield
 
 
 class _Stopped(MerbenchError):

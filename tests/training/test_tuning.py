@@ -17,6 +17,7 @@ pytest.importorskip("optuna")
 from merbench.cli import run as command
 from merbench.corpus.candidates import Candidates
 from merbench.errors import IntegrityError, UsageError
+from merbench.files.writing import require_alone
 from merbench.scoring import compare
 from merbench.track import Track
 from merbench.training import Setup, cross_validate, load_baseline, ranking_value, training_set
@@ -189,6 +190,21 @@ def test_an_interrupted_search_goes_on(
     tune(track, "logistic", QUICK, output=tmp_path / "again", progress=lambda *step: steps.append(step))
     assert [step for step in steps if step[0] == "trials"] == [("trials", n, 6) for n in range(3, 7)]
     assert without_time(tmp_path / "again") == without_time(tmp_path / "whole")
+
+
+def test_the_last_process_writes_the_report(small_track: SmallTrack, tmp_path: Path) -> None:
+    track, folder = small_track(), tmp_path / "search"
+    few = replace(QUICK, trials=2, runs=1)
+    trials = Trials.of(track, load_baseline("logistic"), few, folder)
+    with trials.study(0).take(2) as taken:
+        assert taken is not None
+        assert tune(track, "logistic", few, output=folder) is None  # it trains the other draw
+        assert [record.draw for record in trials.study(0).records()] == [1]
+    with (folder / "locks/finish").open("ab") as file:
+        require_alone(file.fileno(), "")
+        assert tune(track, "logistic", few, output=folder) is None
+    assert not (folder / "best").exists()
+    assert searched(track, folder, few).searches[0].count("complete") == 2
 
 
 @pytest.mark.slow
