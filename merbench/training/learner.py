@@ -220,7 +220,7 @@ class Learner(Model):
     def _losses(self, rows: Tensor, pieces: int, epoch: int) -> Iterator[Losses]:
         """Yield the losses of the pieces of a batch, whose sums are those of the batch."""
         weights = self.objective.weights(rows)
-        pieces = max(pieces, self.data.pieces(rows))
+        pieces *= self.data.pieces(rows)
         parts = [
             dict(zip(weights, own, strict=True))
             for own in zip(*(w.chunk(pieces, 1) for w in weights.values()), strict=True)
