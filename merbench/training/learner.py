@@ -69,6 +69,7 @@ class Model:
         with torch.autocast(kind, torch.bfloat16, enabled=self.half and kind == "cuda"):
             returned = self.network(batch)
         outputs, own = returned if isinstance(returned, tuple) else (returned, {})
+        own = {name: loss.float() for name, loss in own.items()}
         if self.layered:
             return outputs, own
         return {name: part[None] for name, part in outputs.items()}, {name: part[None] for name, part in own.items()}

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from merbench.errors import UsageError, listed
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Called with outputs, references and weights."""
 
@@ -97,7 +99,16 @@ class Objective:
         losses: Mapping[str, str],
         balanced: Sequence[Tensor] = (),
     ) -> Objective:
-        """Return the losses of some targets; `balanced` are the rows of every fold that labels are counted in."""
+        """Return the losses of some targets; `balanced` are the rows of every fold that labels are counted in.
+
+        Raises:
+            UsageError: a loss does not exist, or is not one of labels where there are labels, or of numbers.
+        """
+        for name, values in references.items():
+            of_labels = values.ndim == 2 or not values.is_floating_point()
+            fitting = [loss for loss in LOSSES if (loss == "cross_entropy") == of_labels]
+            if losses[name] not in fitting:
+                raise UsageError(f"target '{name}' cannot have the loss '{losses[name]}'; allowed: {listed(fitting)}")
         masks = {name: known(values) for name, values in references.items()}
         weights = {}
         if balanced:

@@ -8,7 +8,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from merbench.training.losses import LOSSES, Objective, balanced_weights, ccc
+from merbench.errors import UsageError
+from merbench.training.losses import Objective, balanced_weights, ccc
 
 F, B, K = 2, 5, 3
 
@@ -113,5 +114,14 @@ def test_a_dialogue_counts_as_many_times_as_it_has_samples() -> None:
     assert loss.item() == pytest.approx((0 + 1 + 4 + 9 + 16) / 5)
 
 
-def test_every_loss_of_a_target_has_a_name_here() -> None:
-    assert {"cross_entropy", "squared_error"} <= set(LOSSES)
+@pytest.mark.parametrize(
+    ("references", "loss", "allowed"),
+    [
+        (torch.tensor([0, 1]), "ccc", "cross_entropy"),
+        (torch.tensor([0.5, 1.0]), "cross_entropy", "squared_error, absolute_error, ccc"),
+        (torch.tensor([0.5, 1.0]), "mse", "squared_error, absolute_error, ccc"),
+    ],
+)
+def test_a_loss_that_a_target_cannot_have_is_refused(references: torch.Tensor, loss: str, allowed: str) -> None:
+    with pytest.raises(UsageError, match=f"target 'x' cannot have the loss '{loss}'; allowed: {allowed}"):
+        Objective.of({"x": references}, {"x": loss})
