@@ -33,7 +33,8 @@ from merbench.targets.segments import SegmentsTarget
 from merbench.targets.text import TextTarget
 from merbench.targets.trajectory import TrajectoryTarget
 from merbench.track import Track, list_tracks
-from merbench.training import load_baseline
+from merbench.training import load_baseline, run_baseline
+from merbench.training.plan import why_not
 
 N = 40
 FEW = ["--resamples", "100"]
@@ -81,6 +82,35 @@ def write_made_up_corpus(track: Track) -> None:
     )
 
 
+def write_corpus_to_learn_from(track: Track) -> None:
+    """Write the other corpus that a track is learned from, with the labels that it maps and ignores, if there is one."""
+    training = track.training
+    if training.corpus is None:
+        return
+    sources = [*(training.source or ["train"]), *(["dev"] if training.selection == "dev" else [])]
+    ids = [f"{source}_{number:03}" for source in sources for number in range(N)]
+    reference: dict[str, Sequence[Any]] = {"sample_id": ids}
+    for name, target in track.targets.items():
+        mapped = set(training.labels.values())
+        own = [label for label in target.classes if label not in mapped]
+        labels = [*training.labels, *own, *training.ignored]
+        values = labels if target.classes else [-1.0, 0.5, 1.0]
+        reference[name] = [values[row % len(values)] for row in range(len(ids))]
+    samples = {
+        "sample_id": ids,
+        "split": [source for source in sources for _ in range(N)],
+        **({training.group: [str(row % 4) for row in range(len(ids))]} if training.group else {}),
+    }
+    made_corpus(
+        CORPORA.home / training.corpus,
+        name=training.corpus,
+        samples=pa.table(samples),
+        reference=pa.table(reference),
+        features={"vector": Feature.from_vectors(ids, np.random.default_rng(1).normal(size=(len(ids), 3)))},
+        replace=True,
+    )
+
+
 def asked_columns(track: Track) -> dict[str, Sequence[Any]]:
     """Return the columns of a corpus that a track names, each with the values that it takes in turn."""
     columns: dict[str, Sequence[Any]] = {}
@@ -92,8 +122,9 @@ def asked_columns(track: Track) -> dict[str, Sequence[Any]]:
             columns.setdefault(target.group, ["1", "2", "3", "4"])
         if isinstance(target, SegmentsTarget) and target.duration is not None:
             columns[target.duration] = [1.0]
-    if track.intervals.cluster is not None:
-        columns.setdefault(track.intervals.cluster, ["1", "2", "3", "4"])
+    for name in (track.intervals.cluster, track.training.leave_out, track.training.group):
+        if name is not None:
+            columns.setdefault(name, ["1", "2", "3", "4"])
     return columns
 
 
@@ -124,15 +155,17 @@ def write_rotated(template: Path, path: Path) -> None:
 def refusal(track: Track) -> str:
     """Return why the baseline that needs no features cannot learn a track; empty where it can.
 
-    Tracks of folds have no training split: what is trained for one fold may not see its samples. Free text, ranked
-    answers, scores, segments and several labels are not learned by any baseline.
+    Nothing was released to learn some tracks from. Free text, ranked answers, scores, segments and several labels are
+    not learned by any baseline.
     """
+    if track.training.why_not:
+        return f"{track.id}: there is nothing to learn from: {track.training.why_not}"
     answered = load_baseline("majority").declaration.answers
     others = [f"{name} ({target.type})" for name, target in track.targets.items() if target.type not in answered]
     if others:
         able = f"baseline 'majority' answers targets of type {listed(answered)}"
-        return f"{able}; {track.id} declares {', '.join(others)}; baselines for it: none\n"
-    return "" if "train" in track.splits else f"{track.id} declares no split 'train', which a baseline learns from\n"
+        return f"{able}; {track.id} declares {', '.join(others)}; baselines for it: none"
+    return ""
 
 
 def values_of(scores: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -146,7 +179,8 @@ def of_each_sort() -> list[Track]:
         kinds = frozenset(target.type for target in track.targets.values())
         rules = (track.submission.missing_ids, track.submission.duplicate_ids, track.submission.extra_ids)
         grouped = any(spec.per is not None for spec in track.metrics)
-        tracks.setdefault((kinds, rules, grouped, "train" in track.splits, bool(track.corruptions)), track)
+        learned = (track.training.leave_out, track.training.corpus is None, track.training.selection)
+        tracks.setdefault((kinds, rules, grouped, "train" in track.splits, bool(track.corruptions), learned), track)
     return list(tracks.values())
 
 
@@ -158,6 +192,7 @@ def test_a_track_goes_through_every_command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("merbench.leaderboard.build.N_PERMUTATIONS", 100)
     write_made_up_corpus(track)
+    write_corpus_to_learn_from(track)
     for target in track.targets.values():
         if target.groups_name is not None:
             lines = [json.dumps({"name": f"test_{number:03}", "groups": "[]"}) for number in range(N)]
@@ -188,7 +223,23 @@ def test_a_track_goes_through_every_command(
     code = run(["run-baseline", track.id, "--baseline", "majority", "--no-intervals"])
     error = capsys.readouterr().err
     if why_not := refusal(track):
-        assert (code, error) == (2, why_not)
+        assert (code, error) == (2, f"{why_not}\n")
     else:
         assert code == 0, error
         passes("validate", track.id, f"runs/{track.id}/majority/submission.csv")
+
+
+@pytest.mark.parametrize("track", list_tracks(), ids=lambda track: track.id)
+@pytest.mark.slow
+def test_every_track_whose_data_are_here_can_be_learned(track: Track, tmp_path: Path) -> None:
+    write_made_up_corpus(track)
+    write_corpus_to_learn_from(track)
+    reasons = why_not(track, [load_baseline(name) for name in ("majority", "logistic")])
+    assert reasons["majority"] == refusal(track)
+    if not refusal(track):
+        has_losses = all(target.loss for target in track.targets.values())
+        if track.corpus != "sample":  # whose features the baseline names
+            assert (reasons["logistic"] == "") == has_losses
+        done = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+        assert done.report is not None
+        assert sum(part.n_test for part in done.parts) == done.report.counts["candidates"]
