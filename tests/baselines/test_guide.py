@@ -20,7 +20,7 @@ def guides_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     folder = tmp_path / "baselines" / "nearest-mean"
     folder.mkdir(parents=True)
     for language, name in (("toml", "baseline.toml"), ("python", "model.py")):
-        (block,) = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
+        block, *_ = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
         (folder / name).write_text(block, encoding="utf-8")
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path / "baselines"))
     return folder.name
@@ -51,3 +51,21 @@ def test_it_runs_on_a_track_of_one_target_and_with_a_label_nobody_has(
     if target == "discrete":
         assert run.seeds[0].predictions.outputs[target].shape == (30, 4)
         assert run.report[metric].value > 0.7  # a third by chance
+
+
+def test_the_guides_network_runs(small_track: SmallTrack, tmp_path: Path) -> None:
+    guide = (shipped_folder("baselines") / "README.md").read_text(encoding="utf-8")
+    _, block = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    folder = tmp_path / "mean-of-frames"
+    folder.mkdir()
+    (folder / "model.py").write_text(block, encoding="utf-8")
+    declaration = """
+title = "Mean of frames"
+extra = "baselines"
+samples = "sequences"
+defaults = { hidden = 16, epochs = 30, batch_size = 8, learning_rate = 0.01 }
+"""
+    (folder / "baseline.toml").write_text(declaration, encoding="utf-8")
+    run = run_baseline(small_track(), folder, output=tmp_path / "run", intervals=False)
+    assert run.report is not None
+    assert (run.report["weighted_f1"].value or 0.0) > 0.6  # a third by chance
