@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from merbench.corpus.declaration import MODALITIES
+from merbench.corruptions.batches import removes_modalities
 from merbench.engine import ShowProgress, suitable_threads
 from merbench.errors import contained
 from merbench.report import ScoreReport
@@ -21,8 +23,9 @@ from merbench.scoring import score_and_draws
 from merbench.submission import read_submission
 from merbench.training import Baseline, FeatureSet, FoldEnsemble, Predictions, Sequences, TrainingSet
 from merbench.training.declaration import Options
+from merbench.training.missing import frozen
 from merbench.training.output import submission_table
-from merbench.training.samples import Vectors
+from merbench.training.samples import FeatureCorruption, Vectors
 from merbench.training.selection import select_options, with_folds_of
 
 
@@ -63,10 +66,14 @@ def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Sc
                 models[system] = []
             parts = []
             for n, fold in enumerate(experiment.folds):
-                samples, asked = _feature_sets(experiment, system, fold, (clean_train, learned(n), given))
+                drawn = _drawn(experiment, system, fold, condition)
+                taught = learned(n) if drawn is None or shared else clean_train
+                samples, asked = _feature_sets(experiment, system, fold, (clean_train, taught, given))
                 with suitable_threads(samples.n_values):
                     if len(models[system]) == n:
-                        models[system].append(_fitted(system, replace(fold.labelled, samples=samples)))
+                        models[system].append(
+                            _fitted(system, replace(fold.labelled, samples=samples, corruption=drawn))
+                        )
                     parts.append((fold.predicted, models[system][n].baseline.predict(asked)))
             results.append(_score(experiment, Predictions.gathered(parts)))
         reports, draws = zip(*results, strict=True)
@@ -123,15 +130,31 @@ def _training_inputs(
     return corrupted
 
 
+def _drawn(experiment: Experiment, system: System, fold: Fold, condition: Condition | None) -> FeatureCorruption | None:
+    """Return what is done to the features that a system learns from, beyond what its training inputs have.
+
+    With shared weights, this is what the track declares for training. With weights of each condition, a baseline that
+    draws for every epoch draws which modalities are missing itself.
+    """
+    source, declared = experiment.source, fold.labelled.corruption
+    modalities = {name: modality for name, modality in source.modalities.items() if modality in MODALITIES}
+    if experiment.settings.weights == "shared":
+        return None if declared is None else replace(declared, modalities=modalities)
+    per_epoch = system.loaded.declaration.corrupts_per_epoch and experiment.standardises
+    if condition is None or not per_epoch or not removes_modalities(condition.step):
+        return None
+    return FeatureCorruption((condition.step,), source.seed, modalities)
+
+
 def _feature_sets(
     experiment: Experiment, system: System, fold: Fold, inputs: tuple[Inputs, Inputs, Inputs]
 ) -> tuple[FeatureSet, FeatureSet]:
     """Return a system's training data and test data, from clean training, training and test inputs."""
     clean, learned, given = inputs
-    source, columns = experiment.source, system.loaded.declaration.columns
+    source, names, declared = experiment.source, system.names, system.loaded.declaration
     sets = (
-        source.feature_set(experiment.train, learned, fold.learned, system.names, columns),
-        source.feature_set(experiment.test, given, fold.predicted, system.names, columns),
+        source.feature_set(experiment.train, learned, fold.learned, names, declared),
+        source.feature_set(experiment.test, given, fold.predicted, names, declared),
     )
     if "text" not in source.computed or "text" not in system.names:
         return sets
@@ -149,6 +172,7 @@ def _with_text(samples: FeatureSet, text: Vectors, names: Sequence[str]) -> dict
 
 
 def _fitted(system: System, train: TrainingSet) -> _Fitted:
+    train = train if system.loaded.declaration.corrupts_per_epoch else frozen(train)
     setup = with_folds_of(system.setup, train)
     options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
     baseline = system.loaded.build(options, setup)

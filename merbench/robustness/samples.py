@@ -28,6 +28,7 @@ from merbench.features.outputs import Recipe, Result, vectors_of_corpus
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training.data import feature_rows, sequences
+from merbench.training.declaration import BaselineDeclaration
 from merbench.training.samples import FeatureSet, Rows, Sequences
 
 OTHER = "other"
@@ -42,6 +43,7 @@ _TEXTS = 64
 FeatureScale = Literal["standardised", "stored"]
 """The scale on which features are corrupted."""
 
+Mask = NDArray[np.bool_]
 Scales = Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Feature -> mean and standard deviation of every dimension, `(d,)` each; a constant dimension has the deviation 1."""
 
@@ -77,6 +79,8 @@ class Inputs:
     features: Mapping[str, Vectors] = field(repr=False)
     columns: Mapping[str, pa.Array] = field(repr=False)  # columns of the corpus, such as the transcript
     realised: Mapping[str, float]  # `<step>.<name>` -> mean over samples of sampled parameters and realised values
+    # by name, the candidates of whose feature nothing is left
+    missing: Mapping[str, Mask] = field(default_factory=dict, repr=False)
 
     def texts(self, rows: Rows) -> list[str]:
         """Return the transcripts of some rows."""
@@ -139,18 +143,19 @@ class Source:
         columns = {name: candidate_column(candidates, name, "that a baseline reads") for name in read}
         features = {name: _stored(candidates, name) for name in self.names if name not in self.computed}
         values: Sequence[Mapping[str, Any]] = ()
+        missing: dict[str, Mask] = {}
         for name in self.of_clips:
             measured = self.clips[candidates.split].measured[name][condition if modality == name else None]
             features[name] = Feature(candidates.ids, measured.vectors)
             values = measured.values if modality == name else values
         if step is not None and modality == "features":
-            features, values = self._corrupted(candidates, features, step, standard)
+            features, values, missing = self._corrupted(candidates, features, step, standard)
         if step is not None and modality == "text":
             done = self._applied(candidates, step, columns[TRANSCRIPT].fill_null("").to_pylist())
             columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
             values = [sample.values for sample in done]
         vectors = {name: sequences(features[name]).vectors() for name in self.names if name in features}
-        return Inputs(vectors, columns, {} if step is None else _means(values, step))
+        return Inputs(vectors, columns, {} if step is None else _means(values, step), missing)
 
     def _applied(self, candidates: Candidates, step: Step, signals: Sequence[Any]) -> list[Corrupted]:
         ids, known = candidates.ids.to_pylist(), known_columns(candidates)
@@ -158,9 +163,12 @@ class Source:
 
     def _corrupted(
         self, candidates: Candidates, features: Mapping[str, Feature], step: Step, standard: Standard | None
-    ) -> tuple[dict[str, Feature], list[dict[str, Any]]]:
-        """Return features with a step applied; several of one modality each take part in a round of their own."""
-        corrupted, values = dict(features), list[dict[str, Any]]()
+    ) -> tuple[dict[str, Feature], list[dict[str, Any]], dict[str, Mask]]:
+        """Return features with a step applied, its values, and of which samples nothing is left.
+
+        Several features of one modality each take part in a round of their own.
+        """
+        corrupted, values, missing = dict(features), list[dict[str, Any]](), dict[str, Mask]()
         onto = (lambda feature, name, row: feature.of(row).astype(np.float64)) if standard is None else standard.onto
         for names in self._rounds(features):
             signals = [
@@ -170,11 +178,12 @@ class Source:
             done = self._applied(candidates, step, signals)
             for modality, name in names.items():
                 samples = [sample.signal[modality] for sample in done]
+                missing[name] = np.array([not sample.any() for sample in samples], dtype=np.bool_)
                 if standard is not None:
                     samples = [standard.back(features[name], name, row, sample) for row, sample in enumerate(samples)]
                 corrupted[name] = features[name].with_values(samples)
             values = values or [sample.values for sample in done]
-        return corrupted, values
+        return corrupted, values, missing
 
     def _rounds(self, features: Mapping[str, Feature]) -> list[dict[str, str]]:
         """Return rounds of modality -> feature, such that each feature that has a modality is in at least one."""
@@ -199,14 +208,25 @@ class Source:
         return [np.stack([self._by_text[text].vector for text in part]) for part in others]
 
     def feature_set(
-        self, candidates: Candidates, inputs: Inputs, rows: Rows, names: Sequence[str], columns: Sequence[str]
+        self,
+        candidates: Candidates,
+        inputs: Inputs,
+        rows: Rows,
+        names: Sequence[str],
+        declared: BaselineDeclaration,
     ) -> FeatureSet:
-        """Return what one baseline sees of some rows, without a feature that is computed from transcripts."""
-        taken = pa.array(rows)
+        """Return what one baseline sees of some rows, without a feature that is computed from transcripts.
+
+        A sample of whose feature nothing is left has no row of it, if the baseline handles that.
+        """
+        taken, features = pa.array(rows), dict[str, Sequences]()
+        for name in (name for name in names if name in inputs.features):
+            features[name] = Sequences.of_vectors(inputs.features[name][rows])
+            if declared.handles_missing and name in inputs.missing:
+                every = np.arange(len(rows), dtype=np.int64)
+                features[name] = features[name].select(np.where(inputs.missing[name][rows], -1, every))
         return FeatureSet(
-            candidates.ids.take(taken),
-            {name: Sequences.of_vectors(inputs.features[name][rows]) for name in names if name in inputs.features},
-            {name: inputs.columns[name].take(taken) for name in columns},
+            candidates.ids.take(taken), features, {name: inputs.columns[name].take(taken) for name in declared.columns}
         )
 
 

@@ -1,0 +1,84 @@
+"""Systems that learn with missing modalities: as the track declares, or those of each condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from merbench.robustness import conditions
+from merbench.training import FeatureSet, TrainingSet
+from merbench.training.samples import FeatureCorruption
+from tests.robustness.conftest import CorruptedTrack, scored, values
+
+ABSENT = '[[training.corruptions]]\nname = "imbalanced_missing"\naudio = 1.0\n'
+
+
+def test_a_model_that_never_had_a_modality_does_not_need_it(corrupted_track: CorruptedTrack) -> None:
+    given = {"corruption": "modality_absence", "parameters": {"modality": "audio"}}
+    clean, without = values(scored(corrupted_track(ABSENT), {"rate": [1.0]}, **given))
+    assert clean == without
+    clean, without = values(scored(corrupted_track("", "two"), {"rate": [1.0]}, **given))
+    assert clean != without
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
+    """Return the training sets that systems are fitted on, which grows as they are."""
+    seen: list[TrainingSet] = []
+    fit = conditions._fitted
+
+    def spy(system: Any, train: TrainingSet) -> Any:
+        seen.append(train)
+        return fit(system, train)
+
+    monkeypatch.setattr(conditions, "_fitted", spy)
+    return seen
+
+
+NETWORK = {"epochs": 2, "hidden": [4], "batch_size": 16}
+
+
+def test_a_network_draws_the_missing_modalities_of_each_condition_for_every_epoch(
+    corrupted_track: CorruptedTrack, learned: list[TrainingSet]
+) -> None:
+    given = {"corruption": "gcnet_missing", "weights": "per-condition", "options": NETWORK}
+    scored(corrupted_track(""), {"rate": [0.3, 0.5]}, "attention", **given)
+    clean, *missing = learned
+    assert clean.corruption is None
+    for train, rate in zip(missing, (0.3, 0.5), strict=True):
+        assert isinstance(train.corruption, FeatureCorruption)
+        assert [dict(step.parameters) for step in train.corruption.steps] == [{"rate": rate}]
+        assert train.corruption.seed == 11
+        for name, vectors in clean.features.items():
+            np.testing.assert_array_equal(train.features[name], vectors)
+    learned.clear()
+    # what is not a missing modality is learned as it is corrupted, and so is anything by a system without epochs
+    noise = {"corruption": "gaussian_noise_features", "weights": "per-condition", "options": NETWORK}
+    scored(corrupted_track("", "two"), {"snr_db": [0]}, "attention", **noise)
+    scored(corrupted_track("", "three"), {"rate": [0.5]}, **{**given, "options": {"C": 0.1}})
+    assert [train.corruption for train in learned] == [None] * 4
+    for clean, corrupted in (learned[:2], learned[2:]):
+        assert any(not np.array_equal(clean.features[name], corrupted.features[name]) for name in clean.features)
+
+
+def test_a_baseline_that_handles_missing_features_is_given_none(
+    corrupted_track: CorruptedTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[FeatureSet] = []
+    sets = conditions._feature_sets
+
+    def spy(*arguments: Any) -> Any:
+        found = sets(*arguments)
+        given.append(found[1])
+        return found
+
+    monkeypatch.setattr(conditions, "_feature_sets", spy)
+    settings = {"corruption": "modality_pattern", "options": {"epochs": 1, "hidden": 4, "batch_size": 16}}
+    scored(corrupted_track(""), {"pattern": ["a"]}, "gru", **settings)
+    clean, without = given
+    assert all(part.present.all() for part in clean.sequences.values())
+    assert {name: part.present.any() for name, part in without.sequences.items()} == {
+        name: name == "audio" for name in without.sequences
+    }
