@@ -13,6 +13,8 @@ import tomllib
 import warnings
 import zipfile
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peak_memory import peak_bytes
 
-from merbench.errors import IntegrityError, OutputError, UnknownName, UsageError
+from merbench.errors import IntegrityError, MalformedFile, OutputError, UnknownName, UsageError
 from merbench.files.paths import data_home, find_folder, require_apart, resolve_inside
 from merbench.files.pickles import read_pickled_npy, read_pickled_npz, restricted_unpickle
-from merbench.files.reading import read_verified, sha256_bytes, sha256_file
+from merbench.files.reading import read_bounded, read_verified, sha256_bytes, sha256_file
 from merbench.files.toml import toml_key, toml_text, toml_value
 from merbench.files.writing import atomic_folder, atomic_path, exclusive, write_text
 
@@ -457,3 +459,28 @@ def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "corpus"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [".editor.settings", "corpus"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_a_bound_takes_no_memory_and_holds_for_files_without_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    path.write_bytes(b"abc")
+    assert read_bounded(path, 1 << 60) == read_bounded(path, 3) == b"abc"
+    with pytest.raises(MalformedFile, match="contains more than 2 bytes"):
+        read_bounded(path, 2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for most, n in ((1 << 60, 3_000_000), (3_000_000, 3_000_000), (2_999_999, None)):
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(_write, pipe, b"x" * 3_000_000)
+            if n is None:
+                with pytest.raises(MalformedFile, match="contains more than 2,999,999 bytes"):
+                    read_bounded(pipe, most)
+            else:
+                assert len(read_bounded(pipe, most)) == n
+            written.result()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with suppress(BrokenPipeError):
+        path.write_bytes(data)

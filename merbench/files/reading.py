@@ -57,13 +57,21 @@ def read_verified(path: Path, expected: str) -> bytes:
     return data
 
 
+_AT_ONCE = 1 << 20
+
+
 def read_bounded(path: Path, most_bytes: int) -> bytes:
     """Return the bytes of a file; raise `MalformedFile` if there are more than `most_bytes`, or `OSError`."""
     with path.open("rb") as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
+        # `read` first makes room for all that it is asked for, and a pipe or a file of the system has no size.
+        parts = [file.read(min(most_bytes, os.fstat(file.fileno()).st_size) + 1)]
+        n_bytes = len(parts[0])
+        while n_bytes <= most_bytes and (part := file.read(min(_AT_ONCE, most_bytes + 1 - n_bytes))):
+            parts.append(part)
+            n_bytes += len(part)
+    if n_bytes > most_bytes:
         raise MalformedFile(f"contains more than {most_bytes:,} bytes")
-    return data
+    return b"".join(parts)
 
 
 class TooLarge(MalformedFile):

@@ -26,7 +26,7 @@ from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
 from merbench.corpus import CORPORA, ExtractionRecord, Metadata, OwnFiles, create_corpus
-from merbench.corpus.candidates import Candidates
+from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.contents import Contents
 from merbench.corpus.delimited import read_delimited, to_table
 from merbench.corpus.feature import Feature, read_feature
@@ -37,6 +37,7 @@ from merbench.errors import DeclarationError, Problem, UsageError
 from merbench.features.folders import read_network
 from merbench.files.journal import Journal
 from merbench.files.reading import sha256_bytes
+from merbench.files.tensors import read_tensors, write_tensors
 from merbench.leaderboard.build import Cache
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import Lexicon, open_lexicon
@@ -50,7 +51,11 @@ from merbench.synonyms.released import RELEASES
 from merbench.synonyms.released import read_release as read_groups_release
 from merbench.targets.distribution import DistributionTarget
 from merbench.track import load_track, parse_track
+from merbench.training import run_baseline
 from merbench.training.declaration import read_baseline
+from merbench.training.prediction import open_models
+from merbench.training.records import read_run
+from merbench.training.resume import TRAINED, Unfinished
 
 ROOT = Path(__file__).parents[2]
 
@@ -274,6 +279,7 @@ def formats(folder: Path) -> dict[str, Format]:
         **_declarations(folder),
         **_lexicons(folder),
         **_records(folder),
+        **_trainings(folder),
     }
 
 
@@ -412,7 +418,7 @@ def _parquets_of(columns: Mapping[str, Any]) -> list[bytes]:
 
 
 def _declarations(folder: Path) -> dict[str, Format]:
-    names = ("mer-multi", "mer2024-ov", "mer2025-track3", "ravdess", "mer-noise-media", "crema-d-votes")
+    names = ("mer-multi", "mer2024-ov", "mer2025-track3", "ravdess", "mer-noise-media", "crema-d-votes", "mer-semi")
     tracks = [path for name in names if (path := ROOT / "tracks" / name / "track.toml").is_file()]
     entries = sorted((ROOT / "submissions").glob("*/*/*/entry.toml"))[:3]
     baselines = sorted((ROOT / "baselines").glob("*/baseline.toml"))
@@ -583,3 +589,96 @@ def _records(folder: Path) -> dict[str, Format]:
             report,
         ),
     }
+
+
+LEARNED = """
+id = "learned"
+version = "1.0"
+title = "Learned"
+corpus = "./corpus"
+splits = { train = "train", test = "test" }
+targets.mood = { type = "categorical", labels = ["glad", "sad"] }
+targets.valence = { type = "continuous" }
+metrics = [{ name = "accuracy", target = "mood" }]
+ranking = { by = ["accuracy"] }
+[training]
+selection = "leave-one-group-out"
+group = "speaker"
+unlabelled = ["test"]
+"""
+
+
+def _trainings(folder: Path) -> dict[str, Format]:
+    ids, track, run = [f"s{i}" for i in range(12)], folder / "learned", folder / "run"
+    samples = pa.table({"sample_id": ids, "split": ["train", "test"] * 6, "speaker": ["a", "b", "c"] * 4})
+    reference = pa.table({"sample_id": ids, "mood": ["glad", "sad", "sad"] * 4, "valence": np.arange(12.0)})
+    made_corpus(track / "corpus", name="learned", samples=samples, reference=reference)
+    (track / "track.toml").write_text(LEARNED, encoding="utf-8")
+    trained = run_baseline(track, "majority", output=run, intervals=False)
+    record, model = (run / "run.json").read_bytes(), run / "models" / "seed-0.safetensors"
+    weights, digest = model.read_bytes(), sha256_bytes(model.read_bytes()).encode()
+    part = Unfinished(folder / "unfinished")
+    part.keep_trained(0, 0, trained.seeds[0].parts[0])
+    stored = part.of_part(0, 0) / TRAINED
+
+    def read_record(path: Path) -> None:
+        read = read_run(path.parent)
+        read.track(), read.names()
+
+    def read_model(path: Path) -> None:
+        data = path.read_bytes()
+        model.write_bytes(data)
+        (run / "run.json").write_bytes(record.replace(digest, sha256_bytes(data).encode()))
+        models = open_models(run)
+        models.predict(models.samples(trained_on))
+
+    trained_on = open_candidates(load_track(track))
+    return {
+        "run.json": Format(run / "run.json", [record], scrambled, read_record),
+        "model": Format(folder / "model.safetensors", [weights], _tensors(folder / "scratch"), read_model),
+        "trained part": Format(stored, [stored.read_bytes()], scrambled, lambda path: part.trained(0, 0)),
+        **_searches(folder / "search"),
+    }
+
+
+def _tensors(scratch: Path) -> Mutation:
+    """Return a mutation of a file of arrays: of its bytes, or of one of the arrays."""
+
+    def mutate(data: bytes, rng: random.Random) -> bytes:
+        if rng.random() < 0.5:
+            return scrambled(data, rng)
+        arrays, metadata = read_tensors(data)
+        name = rng.choice(sorted(arrays))
+        values = arrays.pop(name)
+        others: list[Any] = [None, values[None], values[..., None], np.ravel(values)[:1], np.ravel(values)[:0], values.astype(np.int8), values * np.nan, values * 1e308, values.astype(str)]  # fmt: skip
+        with np.errstate(all="ignore"):
+            if (other := rng.choice(others)) is not None:
+                arrays[rng.choice([name, name, "other"])] = other
+        write_tensors(scratch, arrays, metadata)
+        return scratch.read_bytes()
+
+    return mutate
+
+
+def _searches(folder: Path) -> dict[str, Format]:
+    from merbench.training.search import JOURNAL, Searched
+    from merbench.training.study import Result, Study
+
+    space = {
+        "hidden": Searched.model_validate([[64, 64], [128]]),
+        "rate": Searched.model_validate({"low": 0.1, "high": 1}),
+    }
+    study = Study(folder, "", space, "random", 0)
+    study.require_inputs({"track": "t@1.0", "search": {"hidden": "64"}})
+    for value in ((0.5, 0.25), None):
+        with study.take(3) as taken:
+            assert taken is not None
+            study.finish(taken, Result(value, problem="" if value else "diverged"))
+    journal = (folder / JOURNAL).read_bytes()
+
+    def read(path: Path) -> None:
+        again = Study(folder, "", space, "random", 0)
+        again.require_inputs({"track": "t@1.0", "search": {"hidden": "64"}})
+        again.records()
+
+    return {"search journal": Format(folder / JOURNAL, [journal], scrambled, read)}
