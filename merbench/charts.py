@@ -73,7 +73,7 @@ def search_chart(
     if curve.expected:
         axes.plot(*zip(*curve.expected, strict=True), "--", color=LOSS, label="best of any n, mean")
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"{value_name}, cross-validated")
+    axes.set_ylabel(value_name)
     axes.legend(loc="lower right" if higher_is_better else "upper right", frameon=False, fontsize="small")
     if importances:
         right = figure.add_subplot(columns[0, 1])

@@ -153,6 +153,11 @@ class TuningReport(Report):
         return f"{super().heading}: options of {self.baseline}"
 
     @property
+    def selected_on(self) -> str:
+        """What the values are of that options are selected by."""
+        return "development set" if self.cross_validation.get("selection") == "dev" else "cross-validated"
+
+    @property
     def n_failed(self) -> int:
         """How many trials failed."""
         return sum(search.count("failed") for search in self.searches)
@@ -174,7 +179,7 @@ class TuningReport(Report):
         ]
         n = plural(len(search.trials), "trial")
         shown = n if len(ranked) == len(search.trials) else f"the best {len(ranked)} of {n}"
-        return ReportTable(f"{shown}, cross-validated", ("draw", *self.space, *self.ranking), rows, n_text=1)
+        return ReportTable(f"{shown}, {self.selected_on}", ("draw", *self.space, *self.ranking), rows, n_text=1)
 
     def _parts(self) -> ReportTable:
         rows = [
@@ -187,7 +192,7 @@ class TuningReport(Report):
             for search in self.searches
         ]
         head = (self.leave_out, *self.space, *self.ranking, "trials")
-        return ReportTable("the best options for each part, cross-validated on the others", head, rows)
+        return ReportTable(f"the best options for each part, {self.selected_on} on the others", head, rows)
 
     def _best_of(self, search: Search) -> ReportTable:
         rows = [
@@ -196,7 +201,7 @@ class TuningReport(Report):
         ]
         head = ("n", "of the first n", "of any n, mean")
         return without_empty_columns(
-            ReportTable(f"the best {self.ranking[0]} of n trials, cross-validated", head, rows)
+            ReportTable(f"the best {self.ranking[0]} of n trials, {self.selected_on}", head, rows)
         )
 
     def _importances(self) -> list[ReportTable]:
@@ -221,7 +226,8 @@ class TuningReport(Report):
                     "" if item.p is None else f"{item.p:.4f}",
                 )
             )
-        head = ("", "default, cv", "best, cv", f"default, {self.split}", f"best, {self.split}")
+        on = "dev" if self.selected_on == "development set" else "cv"
+        head = ("", f"default, {on}", f"best, {on}", f"default, {self.split}", f"best, {self.split}")
         title = f"the best options and the default ones, mean ± deviation over {plural(len(self.seeds), 'seed')}"
         return without_empty_columns(ReportTable(title, (*head, "best - default", self.interval_head, "p"), rows))
 
@@ -246,7 +252,7 @@ class TuningReport(Report):
             *(f"searched: {name}: {text}" for name, text in self.space.items()),
             *([f"not searched: {fixed}"] if fixed else []),
             f"features: {', '.join(self.features) or 'none'}",
-            "cross-validated values of the best trial are too good: it was selected by them",
+            f"values of the best trial ({self.selected_on}) are too good: it was selected by them",
             *(["intervals and p are over samples, with the trainings as they are; ± is over trainings"] * has_ends),
         ]
         if self.leave_out:

@@ -12,7 +12,7 @@ from typing import Any
 
 from merbench.charts import SearchCurve, search_chart
 from merbench.engine import ShowProgress, run
-from merbench.errors import UsageError, plural
+from merbench.errors import UsageError, listed, plural
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import write_text
 from merbench.report import Difference
@@ -233,6 +233,8 @@ def _remarks(trials: Trials, searches: Sequence[Search]) -> Iterator[str]:
     default = {name: trials.options[name] for name in trials.space}
     if all(search.best_trial.options == default for search in searches):
         yield "the best options are the default ones"
+    if selected := list(trials.loaded.choices(trials.track.id, trials.settings.options)):
+        yield f"of the default options, {listed(selected)} are selected by cross-validation, as `run-baseline` does"
     if trials.plan.test.hidden:
         yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"
     for search in searches:
@@ -273,4 +275,5 @@ def _write(folder: Path, report: TuningReport) -> None:
         suffix = "" if len(report.searches) == 1 else f"-{n}"
         for form in ("svg", "png"):
             path = folder / f"tuning{suffix}.{form}"
-            search_chart(path, curve, search.importances, report.ranking[0], higher_is_better=report.higher_is_better)
+            value_name = f"{report.ranking[0]}, {report.selected_on}"
+            search_chart(path, curve, search.importances, value_name, higher_is_better=report.higher_is_better)
