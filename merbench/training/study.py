@@ -170,16 +170,17 @@ class Study:
         """Return the draws that have ended, in their order; raise `IntegrityError` if one is not of merbench."""
         ended = self._trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         try:
-            records = [
-                TrialRecord(_draw(trial), self._options(trial.params), _RESULTS.validate_python(stored))
+            # By draw: a process may have been killed after it stored a result and before it ended the trial.
+            records = {
+                _draw(trial): TrialRecord(_draw(trial), self._options(trial.params), _RESULTS.validate_python(stored))
                 for trial in ended
                 if (stored := trial.user_attrs.get(_RESULT)) is not None
-            ]
+            }
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(
                 f"{self.folder / JOURNAL}: a trial is not one of merbench; {_remedy(self.folder)}"
             ) from error
-        return sorted(records, key=lambda record: record.draw)
+        return [records[draw] for draw in sorted(records)]
 
     def importances(self) -> dict[str, float]:
         """Return the share of each option in the variance of the value, the largest first (fANOVA, Hutter, 2014).

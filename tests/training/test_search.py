@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -113,6 +114,14 @@ def test_a_draw_is_of_one_process_only(tmp_path: Path) -> None:
         second.finish(lost, Result(None, "no value"))
     assert [(record.draw, record.state) for record in first.records()] == [(0, "failed"), (1, "complete")]
     assert first.running() == set()
+
+
+def test_a_result_counts_once_where_its_process_was_killed_before_the_trial_ended(tmp_path: Path) -> None:
+    study = Study(tmp_path, "", SPACE, "random", 0)
+    with study.take(1) as taken:
+        assert taken is not None
+        taken.trial.set_user_attr("result", dataclasses.asdict(Result((1.0,))))
+    assert studied(tmp_path, 2).records() == studied(tmp_path / "other", 2).records()
 
 
 def test_a_draw_whose_process_was_killed_each_time_has_failed(tmp_path: Path) -> None:
