@@ -31,6 +31,9 @@ _REALISED = ("source", "offset_s", "decoded_snr_db", "available")
 """What only a manifest states about a sample, besides names that begin with `realised_`."""
 
 
+_IDS_AT_ONCE = 4096
+
+
 @dataclass(frozen=True, eq=False)
 class References:
     """The references of a split, without candidates that have none."""
@@ -70,7 +73,7 @@ class Candidates:
     @cached_property
     def ids_digest(self) -> str:
         """SHA-256 over the candidates' ids."""
-        return sha256_bytes("\n".join(self.ids.to_pylist()).encode())
+        return ids_digest(self.ids)
 
     @cached_property
     def references(self) -> References:
@@ -186,6 +189,13 @@ def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
 
 def _matching(column: str, columns: Sequence[str]) -> list[str]:
     return [column] if column in columns else [name for name in columns if name.endswith(f".{column}")]
+
+
+def ids_digest(ids: pa.StringArray) -> str:
+    """Return the SHA-256 over ids, one a line; some thousands of them at a time are Python's strings."""
+    starts = range(0, len(ids), _IDS_AT_ONCE)
+    lines = ["\n".join(ids.slice(start, _IDS_AT_ONCE).to_pylist()) for start in starts]
+    return sha256_bytes("\n".join(lines).encode())
 
 
 def values_digest(ids_digest: str, values: Mapping[str, Values]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.corpus.candidates import ids_digest
 from merbench.errors import MalformedFile, UsageError, listed
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.training.learner import Learner
@@ -108,7 +109,7 @@ def training_signature(train: TrainingSet, divisions: Sequence[Division]) -> dic
     for name, values in sorted(train.targets.items()):
         targets += [name.encode(), np.asarray(values)]
     return {
-        "samples": _digest("\n".join(train.samples.ids.to_pylist()).encode()),
+        "samples": ids_digest(train.samples.ids),
         "features": _digest(*features),
         "references": _digest(*targets),
         "corruption": _digest(repr(train.corruption).encode()),

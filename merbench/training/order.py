@@ -23,7 +23,7 @@ from merbench.training.samples import Rows
 ROWS_AT_ONCE = 4096
 """How many samples of a fold are evaluated at once."""
 
-BYTES_AT_ONCE = 1 << 26
+BYTES_AT_ONCE = 1 << 25
 """How many bytes of features of all folds are evaluated at once; at least one sample of each."""
 
 FRAMES_AT_ONCE = 1 << 15
