@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import MalformedFile
 from merbench.files.reading import read_bounded
-from merbench.files.writing import write_bytes
+from merbench.files.writing import atomic_path
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -29,17 +29,36 @@ MOST_LETTERS = 100_000_000
 
 _KEY = "merbench"
 
+_KINDS = {"b": "BOOL", "f": "F", "i": "I", "u": "U"}
+"""By kind of array, how safetensors names it; the number of bits follows."""
+
 
 def write_tensors(path: Path | str, arrays: Arrays, metadata: Mapping[str, Any]) -> None:
-    """Write arrays and metadata, which is ready for JSON; the file appears complete or not at all."""
-    from safetensors.numpy import save
+    """Write arrays and metadata, which is ready for JSON; the file appears complete or not at all.
 
+    Arrays go into the file one after the other: safetensors' own writer holds two further copies of all.
+    """
     texts = sorted(name for name, values in arrays.items() if values.dtype.kind == "U")
     stored = {
         name: _encoded(values) if name in texts else np.asarray(values, order="C") for name, values in arrays.items()
     }
     text = json.dumps({"metadata": metadata, "texts": texts}, sort_keys=True, allow_nan=False)
-    write_bytes(path, save(stored, {_KEY: text}))
+    header: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    names, end = sorted(stored, key=lambda name: (-stored[name].itemsize, name)), 0
+    for name in names:
+        start, end = end, end + stored[name].nbytes
+        kind = _KINDS[stored[name].dtype.kind] + (
+            "" if stored[name].dtype.kind == "b" else f"{8 * stored[name].itemsize}"
+        )
+        header[name] = {"dtype": kind, "shape": stored[name].shape, "data_offsets": [start, end]}
+    head = json.dumps(header, ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in names:
+            file.write(
+                stored[name].astype(stored[name].dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data
+            )
 
 
 def read_tensors(source: Path | bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

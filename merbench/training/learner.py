@@ -160,20 +160,21 @@ class Learner(Model):
     def epoch(self, epoch: int) -> dict[str, NDArray[np.float64]]:
         """Train an epoch, from 1, and return mean losses, `(F,)` each: `loss` of the targets, and the network's own."""
         self.network.train()
-        losses: list[Losses] = []
-        counts: list[Tensor] = []
+        sums: Losses = {}  # running ones: small tensors that stay would break up the memory of the large ones
+        total = torch.zeros(self.n_folds, dtype=torch.float64, device=self.data.device)
         steps: list[Tensor] = []
         with self.own_randomness():
             for n, rows in enumerate(self.order.epoch(self.data.device)):
                 steps.append(rows)
-                counts.append((rows >= 0).flatten(1).sum(1))
-                if len(steps) == self.schedule.accumulation or n + 1 == len(self.order):
-                    losses += self._fitting(partial(self._step, steps, epoch))
-                    steps = []
-        shares = torch.stack(counts).double()
-        shares /= shares.sum(0)
-        means = {name: (torch.stack([part[name] for part in losses]).double() * shares).sum(0) for name in losses[0]}
-        return {name: mean.cpu().numpy() for name, mean in means.items()}
+                if len(steps) < self.schedule.accumulation and n + 1 < len(self.order):
+                    continue
+                for own, losses in zip(steps, self._fitting(partial(self._step, steps, epoch)), strict=True):
+                    count = (own >= 0).flatten(1).sum(1)
+                    total += count
+                    for name, loss in losses.items():
+                        sums.setdefault(name, torch.zeros_like(total)).add_(loss * count)
+                steps = []
+        return {name: (part / total).cpu().numpy() for name, part in sums.items()}
 
     def validated(self, rows: Sequence[Rows]) -> list[Outputs]:
         """Return, for every fold, the outputs for the rows that its epoch is selected on."""
