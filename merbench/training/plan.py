@@ -95,8 +95,9 @@ class Plan(Learnable):
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of the scores must know: groups on both sides."""
-        return [] if self.train.corpus.folder != self.test.corpus.folder else _straddling(self)
+        """What a reader of the scores must know: groups on both sides; nothing of data that only test software."""
+        is_own = self.train.corpus.folder == self.test.corpus.folder
+        return _straddling(self) if is_own and not self.test.corpus.synthetic else []
 
 
 def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | None = None) -> Plan:

@@ -29,8 +29,9 @@ def test_a_run_is_a_folder_with_its_record(small_track: SmallTrack, tmp_path: Pa
     steps: list[tuple[str, int, int]] = []
     run = attention(track, out, seeds=[0, 3], progress=lambda *step: steps.append(step))
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == [
-        "curve.png", "curve.svg", "probabilities.parquet", "run.json", "seed-0/probabilities.parquet",
-        "seed-0/submission.csv", "seed-3/probabilities.parquet", "seed-3/submission.csv", "submission.csv",
+        "curve.png", "curve.svg", "history.parquet", "models/seed-0.safetensors", "models/seed-3.safetensors",
+        "probabilities.parquet", "run.json", "seed-0/probabilities.parquet", "seed-0/submission.csv",
+        "seed-3/probabilities.parquet", "seed-3/submission.csv", "submission.csv",
     ]  # fmt: skip
     assert (out / "submission.csv").read_bytes() == (out / "seed-0/submission.csv").read_bytes()
     head, *lines = (out / "submission.csv").read_text(encoding="utf-8").splitlines()
@@ -42,7 +43,7 @@ def test_a_run_is_a_folder_with_its_record(small_track: SmallTrack, tmp_path: Pa
     text = (out / "run.json").read_text(encoding="utf-8")
     record = json.loads(text)
     assert text == json.dumps(record, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
-    assert record["track"] == {"key": "small@1.0", "fingerprint": track.fingerprint}
+    assert record["track"] == {"key": "small@1.0", "fingerprint": track.fingerprint, "content": track.content}
     assert record["options"]["hidden"] == [8, 4]
     assert list(record["features"]) == ["loud", "quiet"]
     assert [seed["seed"] for seed in record["runs"]] == [0, 3]
