@@ -27,8 +27,8 @@ from merbench.errors import UsageError
 from merbench.features.outputs import Recipe, Result, vectors_of_corpus
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
-from merbench.training.data import feature_rows, sequences
 from merbench.training.declaration import BaselineDeclaration
+from merbench.training.reading import feature_rows, sequences
 from merbench.training.samples import FeatureSet, Rows, Sequences
 
 OTHER = "other"

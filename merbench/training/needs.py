@@ -10,8 +10,9 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.targets import names_of_other_types
 from merbench.track import Track
-from merbench.training.data import CLUSTERS, POSITION, TEST
+from merbench.training.data import CLUSTERS, TEST
 from merbench.training.declaration import LoadedBaseline, list_baselines
+from merbench.training.reading import POSITION
 
 
 def require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
