@@ -182,20 +182,24 @@ def _trained(training: _Training, state: Unfinished) -> BaselineRun:
     """Return what was learned and answered, with every seed; what an interrupted run has finished is read."""
     plan = training.plan
     train, test = plan.training_set(), plan.test_set()
-    of_parts = [(part, train.select(part.learned), test.select(part.answered)) for part in plan.parts]
+
+    def samples(part: Part) -> tuple[TrainingSet, FeatureSet]:
+        """Return what a part learns from and answers; not of all parts at once, since each pools features anew."""
+        if part.left_out is None:
+            return train, test
+        return train.select(part.learned), test.select(part.answered)
+
     with suitable_threads(train.samples.n_values):
-        parts = tuple(
-            _selected(training, state, n, own, len(answered)) for n, (_, own, answered) in enumerate(of_parts)
-        )
+        parts = tuple(_selected(training, state, n, samples(part)[0]) for n, part in enumerate(plan.parts))
         runs = []
         for seed in training.seeds:
             fits = []
-            for n, (part, own, answered) in enumerate(of_parts):
+            for n, part in enumerate(plan.parts):
                 if (fitted := state.trained(seed, n)) is None:
                     setup = training.setup(f"seed {seed}", part, seed, parts[n].cross_validation["n_folds"])
                     epochs = training.epochs(seed, n)
                     setup = replaced(setup, state=state.of_part(seed, n), log=epochs)
-                    fitted = _part_run(plan.loaded, parts[n].options, own, answered, setup)
+                    fitted = _part_run(plan.loaded, parts[n].options, *samples(part), setup)
                     fitted = replaced(fitted, history=epochs.arrays())
                     state.keep_trained(seed, n, fitted)
                 fits.append(fitted)
@@ -219,7 +223,7 @@ def _trained(training: _Training, state: Unfinished) -> BaselineRun:
     )
 
 
-def _selected(training: _Training, state: Unfinished, n: int, train: TrainingSet, n_test: int) -> Learned:
+def _selected(training: _Training, state: Unfinished, n: int, train: TrainingSet) -> Learned:
     """Return what a part learns from, with the options that are selected on it with the first seed."""
     part, folds = training.plan.parts[n], train.described_folds(training.n_folds)
     if (selected := state.selected(n)) is None:
@@ -229,7 +233,7 @@ def _selected(training: _Training, state: Unfinished, n: int, train: TrainingSet
         selected = select_options(training.plan.loaded, {**training.options, **own}, choices, train, setup)
         state.keep_selected(n, *selected)
     options, trials = selected
-    return Learned(part.left_out, len(train.learned), n_test, options, tuple(trials), folds)
+    return Learned(part.left_out, len(train.learned), len(part.answered), options, tuple(trials), folds)
 
 
 def _written(run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) -> BaselineRun:
