@@ -30,7 +30,7 @@ from merbench.training import (
     list_baselines,
     load_baseline,
 )
-from merbench.training.plan import require_answers
+from merbench.training.needs import require_answers
 from merbench.training.protocol import NO_LOG, silent
 from merbench.training.selection import fit
 
