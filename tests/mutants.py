@@ -304,6 +304,25 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ('return self.cluster if self.n_clusters > 1 else ""', "return self.cluster"),
         ("grouped_folds(self.clusters, ", "grouped_folds(np.arange(len(self)), "),
     ],
+    ("merbench/training/missing.py", "tests/training/test_missing.py"): [
+        ("given[name][removed[rows]] = 0", "given[name][removed[rows]] *= 1"),
+        ("(np.arange(values.shape[1]) < lengths[:, None])", "(lengths[:, None] >= 0)"),
+    ],
+    ("merbench/training/samples.py", "tests/training/test_missing.py"): [
+        ("return int(digest[:15], 16) if epoch else self.seed", "return int(digest[:15], 16)"),
+    ],
+    ("merbench/training/reading.py", "tests/training/test_samples.py"): [
+        ('f"={split}={name}"', 'f"={name}"'),
+    ],
+    ("merbench/training/data.py", "tests/training/test_samples.py"): [
+        ("is_known if development is None else is_known & ~development", "is_known"),
+    ],
+    ("merbench/files/arrow.py", "tests/corpus/test_folder.py"): [
+        (" and not _is_compressed(batch.metadata.to_pybytes())", ""),
+    ],
+    ("merbench/corruptions/missing.py", "tests/corruptions/test_missing.py"): [
+        ("np.where(is_full, rows + size, len(reach))", "len(reach)"),
+    ],
     ("merbench/training/folds.py", "tests/training/test_data.py"): [
         ("np.where(equals, sizes, np.inf).argmin()", "equals.argmax()"),
     ],
