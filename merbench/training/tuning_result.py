@@ -53,7 +53,7 @@ def finished(trials: Trials, wall_time_s: float, progress: ShowProgress | None) 
         title=plan.track.title,
         split=plan.test.split,
         synthetic=plan.test.corpus.synthetic,
-        signature=_signature(trials, "not scored" if how is None else signature(plan.test, how)),
+        signature=_signature(trials, None if how is None else signature(plan.test, how)),
         uncertainty=None if how is None else how.uncertainty,
         decimals=plan.track.ranking.decimals,
         corpus=plan.test.corpus.name,
@@ -247,14 +247,14 @@ def _remarks(trials: Trials, searches: Sequence[Search]) -> Iterator[str]:
     yield from trials.plan.warnings
 
 
-def _signature(trials: Trials, scored: str) -> str:
-    """Return what must be equal for two searches to be comparable."""
+def _signature(trials: Trials, scored: str | None) -> str:
+    """Return what must be equal for two searches to be comparable; `scored` is None without intervals."""
     inputs = [trials.inputs(part) for part in range(len(trials.plan.parts))]
     digest = sha256_bytes(json.dumps(inputs, sort_keys=True).encode())
     settings = trials.settings
     return "|".join(
         [
-            scored,
+            scored or f"{trials.track.key}#{trials.track.fingerprint[:8]}|split:{trials.plan.test.split}|ci:none",
             f"training:{trials.track.training.digest[:8]}",
             f"baseline:{trials.loaded.name}",
             f"search:{digest[:8]}",
