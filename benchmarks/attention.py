@@ -33,8 +33,8 @@ from benchmarks.measuring import machine, race, seconds, table
 from merbench.metrics.lists import Values
 from merbench.track import load_track
 from merbench.training import FeatureSet, FoldEnsemble, Setup, TrainingSet, load_baseline, random_folds
-from merbench.training.layers import FoldLinear, generator
-from merbench.training.network import Shape
+from merbench.training.networks.layers import FoldLinear, generator
+from merbench.training.networks.network import Shape
 from merbench.training.selection import ranking_value
 
 N, WIDTH, N_FOLDS, BATCH, EPOCHS = 3373, 1024, 5, 32, 100

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from benchmarks.measuring import machine, race, seconds, table
 from merbench.track import load_track
 from merbench.training import FeatureSet, FoldEnsemble, Sequences, Setup, TrainingSet, load_baseline
-from merbench.training.batches import Data
-from merbench.training.layers import generator
-from merbench.training.order import Order
+from merbench.training.networks.batches import Data
+from merbench.training.networks.layers import generator
+from merbench.training.networks.order import Order
 
 N, N_DEVELOPMENT, SHORTEST, LONGEST, WIDTH, HIDDEN, BATCH = 1000, 8, 50, 500, 64, 64, 32
 GRU = load_baseline("gru")

@@ -5,7 +5,7 @@ per modality; the weighted sum of the encodings feeds one linear head per target
 the weights, which the paper's equation 5 has; by default there is none here either.
 
 Conventions:
-    As in `merbench.training.layers`: all tensors have a leading fold dimension F.
+    As in `merbench.training.networks.layers`: all tensors have a leading fold dimension F.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from merbench.training import Setup
-from merbench.training.batches import Batch
-from merbench.training.layers import Dropout, FoldHidden, FoldLinear, Heads, Widths
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import Dropout, FoldHidden, FoldLinear, Heads, Widths
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
 
 Slot = TypeVar("Slot")
 

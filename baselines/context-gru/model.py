@@ -5,8 +5,8 @@ each state; these are concatenated, read by another bidirectional GRU, and go th
 is answered.
 
 Conventions:
-    As in `merbench.training.recurrent`; a row is the vector of an utterance, L utterances a dialogue. Outputs are
-    `(B, L, K)` scores of labels or `(B, L)` numbers.
+    As in `merbench.training.networks.recurrent`; a row is the vector of an utterance, L utterances a dialogue. Outputs
+    are `(B, L, K)` scores of labels or `(B, L)` numbers.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from merbench.parameters import Within
 from merbench.training import Setup
-from merbench.training.batches import Batch
-from merbench.training.layers import Dropout, Heads, Width
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
-from merbench.training.recurrent import Recurrent
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import Dropout, Heads, Width
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
+from merbench.training.networks.recurrent import Recurrent
 
 
 @dataclass(frozen=True)

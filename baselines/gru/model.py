@@ -3,7 +3,7 @@
 The sequences of the features need not have the same length or rate: nothing is aligned.
 
 Conventions:
-    As in `merbench.training.recurrent`. Outputs are `(B, K)` scores of labels or `(B,)` numbers.
+    As in `merbench.training.networks.recurrent`. Outputs are `(B, K)` scores of labels or `(B,)` numbers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from merbench.parameters import Within
 from merbench.training import Setup
-from merbench.training.batches import Batch
-from merbench.training.layers import Dropout, Heads, Width
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
-from merbench.training.recurrent import Recurrent, last_states, window_means
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import Dropout, Heads, Width
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
+from merbench.training.networks.recurrent import Recurrent, last_states, window_means
 
 
 @dataclass(frozen=True)

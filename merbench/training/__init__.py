@@ -1,7 +1,6 @@
 """Baselines: trained on a track, cross-validated, written as a submission, scored.
 
-What needs torch is imported by the baselines that use it: `network.py`, and what that is made of, `loop.py`,
-`batches.py`, `layers.py`, `losses.py` and `optimisation.py`.
+What needs torch is in `merbench.training.networks`, which the baselines that use it import.
 """
 
 from merbench.training.data import feature_set, training_set

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from merbench.training import load_baseline, run_baseline
-from merbench.training.batches import Batch
-from merbench.training.layers import generator
-from merbench.training.network import Shape
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import generator
+from merbench.training.networks.network import Shape
 
 N_FOLDS = 2
 

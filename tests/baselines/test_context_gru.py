@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from merbench.track import load_track
 from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet, load_baseline, run_baseline
-from merbench.training.batches import Batch
-from merbench.training.layers import generator
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import generator
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
 from tests.training.conftest import N_TEST, N_TRAIN, SmallTrack
 
 WIDTHS = {"audio": 5, "text": 3}

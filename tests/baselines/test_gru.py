@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from merbench.training import load_baseline, run_baseline
-from merbench.training.batches import Batch
-from merbench.training.layers import generator
-from merbench.training.network import Shape
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import generator
+from merbench.training.networks.network import Shape
 from tests.training.conftest import SmallTrack
 
 LENGTHS = {"audio": torch.tensor([3, 9, 0, 1]), "text": torch.tensor([4, 0, 0, 2])}

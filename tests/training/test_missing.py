@@ -17,10 +17,10 @@ from merbench.corruptions.missing import gcnet_masks
 from merbench.errors import UsageError
 from merbench.track import CorruptionSpec, Track
 from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, training_set
-from merbench.training.batches import Batch
 from merbench.training.missing import Draws, frozen
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
 from merbench.training.samples import FeatureCorruption
 from tests.training.conftest import SmallTrack
 

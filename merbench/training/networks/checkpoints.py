@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from merbench.corpus.candidates import ids_digest
 from merbench.errors import MalformedFile, UsageError, listed
 from merbench.files.tensors import read_tensors, write_tensors
-from merbench.training.learner import Learner
+from merbench.training.networks.learner import Learner
 from merbench.training.samples import Division, TrainingSet
 
 SCHEMA = "merbench.training/1"

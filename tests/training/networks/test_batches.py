@@ -11,9 +11,9 @@ import torch
 
 from merbench.errors import UsageError
 from merbench.training import Dialogues, FeatureSet, Sequences
-from merbench.training.batches import Data
-from merbench.training.layers import generator
-from merbench.training.order import Order, blocks
+from merbench.training.networks.batches import Data
+from merbench.training.networks.layers import generator
+from merbench.training.networks.order import Order, blocks
 
 
 def ragged(lengths: list[int], width: int = 3) -> FeatureSet:

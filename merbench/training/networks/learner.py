@@ -23,12 +23,12 @@ from torch import Tensor, nn
 
 from merbench.devices import out_of_memory
 from merbench.errors import UsageError
-from merbench.training.batches import Data
-from merbench.training.losses import Objective
-from merbench.training.optimisation import Schedule, clip, optimiser
-from merbench.training.order import Order, blocks
+from merbench.training.networks.batches import Data
+from merbench.training.networks.losses import Objective
+from merbench.training.networks.optimisation import Schedule, clip, optimiser
+from merbench.training.networks.order import Order, blocks
+from merbench.training.networks.scaling import Scaling
 from merbench.training.samples import Rows
-from merbench.training.scaling import Scaling
 
 T = TypeVar("T")
 Value = tuple[float, ...]

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.training import Division, FeatureSet, Setup
-from merbench.training.batches import Batch, Data
-from merbench.training.layers import FoldHidden, FoldLinear, generator
-from merbench.training.learner import Learner, Material, Model, Outputs
-from merbench.training.loop import train
-from merbench.training.losses import Objective
-from merbench.training.optimisation import Schedule
-from merbench.training.order import Order
+from merbench.training.networks.batches import Batch, Data
+from merbench.training.networks.layers import FoldHidden, FoldLinear, generator
+from merbench.training.networks.learner import Learner, Material, Model, Outputs
+from merbench.training.networks.loop import train
+from merbench.training.networks.losses import Objective
+from merbench.training.networks.optimisation import Schedule
+from merbench.training.networks.order import Order
 from merbench.training.protocol import Curve
 
 N_FOLDS, WIDTHS, HIDDEN, N_LABELS = 5, (7, 4), 6, 3

@@ -21,18 +21,18 @@ from torch import nn
 from merbench.devices import deterministic
 from merbench.errors import UsageError, listed
 from merbench.track import Track
-from merbench.training.batches import Corruption, Data
-from merbench.training.checkpoints import Checkpoint, training_signature
-from merbench.training.layers import generator, seed_of
-from merbench.training.learner import Learner, Material, Model, Outputs, Value, array
-from merbench.training.loop import train as trained
-from merbench.training.losses import Objective
 from merbench.training.missing import Draws
-from merbench.training.optimisation import Schedule
-from merbench.training.order import Order
+from merbench.training.networks.batches import Corruption, Data
+from merbench.training.networks.checkpoints import Checkpoint, training_signature
+from merbench.training.networks.layers import generator, seed_of
+from merbench.training.networks.learner import Learner, Material, Model, Outputs, Value, array
+from merbench.training.networks.loop import train as trained
+from merbench.training.networks.losses import Objective
+from merbench.training.networks.optimisation import Schedule
+from merbench.training.networks.order import Order
+from merbench.training.networks.scaling import Kind, Scaling
 from merbench.training.protocol import CrossFit, Predictions, Setup
 from merbench.training.samples import Division, FeatureSet, Rows, TrainingSet
-from merbench.training.scaling import Kind, Scaling
 from merbench.training.selection import ranking_value
 
 MOST_FOLDS = 10_000

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from merbench.training.recurrent import Recurrent, last_states, real_rows, window_means
+from merbench.training.networks.recurrent import Recurrent, last_states, real_rows, window_means
 
 LENGTHS = torch.tensor([3, 0, 7, 1])
 

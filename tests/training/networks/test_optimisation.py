@@ -12,7 +12,7 @@ from torch import nn
 
 from merbench.errors import DeclarationError, UsageError
 from merbench.training import load_baseline
-from merbench.training.optimisation import Group, Schedule, clip, optimiser
+from merbench.training.networks.optimisation import Group, Schedule, clip, optimiser
 
 
 @dataclass(frozen=True)

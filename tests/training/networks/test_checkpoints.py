@@ -17,10 +17,10 @@ import pytest
 from merbench.errors import UsageError
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.training import Setup, TrainingSet, checkpoints
-from merbench.training.checkpoints import STATE
-from merbench.training.network import NetworkBaseline
-from merbench.training.scaling import Kind
-from tests.training.test_network import KINDS, SCHEDULE, Layered, Recurrent, training_set
+from merbench.training.networks.checkpoints import STATE
+from merbench.training.networks.network import NetworkBaseline
+from merbench.training.networks.scaling import Kind
+from tests.training.networks.test_network import KINDS, SCHEDULE, Layered, Recurrent, training_set
 
 LONG = replace(SCHEDULE, epochs=5, decay="cosine", patience=4)
 
@@ -140,7 +140,7 @@ def test_the_state_of_another_version_or_training_or_network_is_refused(tmp_path
 def test_a_killed_training_ends_in_the_same_weights(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import sys; import torch; torch.set_num_threads(1)\n"
-        "from merbench.training import checkpoints; checkpoints.SECONDS = 0.0\n"
+        "from merbench.training.networks import checkpoints; checkpoints.SECONDS = 0.0\n"
         "from tests.training.test_checkpoints import Epochs, baseline, training_set\n"
         "baseline('sequences', Epochs(kill=3), Path(sys.argv[1])).fit(training_set('sequences'))\n"
     )

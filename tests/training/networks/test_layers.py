@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from merbench.training.layers import FoldHidden, FoldLinear, generator
+from merbench.training.networks.layers import FoldHidden, FoldLinear, generator
 
 
 def test_dropped_entries_are_zero_the_others_scaled_and_gradients_follow() -> None:

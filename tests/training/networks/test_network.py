@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from merbench.errors import UsageError
 from merbench.track import load_track
-from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet, batches
-from merbench.training.batches import Batch
-from merbench.training.layers import FoldHidden, FoldLinear
-from merbench.training.network import NetworkBaseline, Shape
-from merbench.training.optimisation import Schedule
-from merbench.training.scaling import Kind
+from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet
+from merbench.training.networks import batches
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import FoldHidden, FoldLinear
+from merbench.training.networks.network import NetworkBaseline, Shape
+from merbench.training.networks.optimisation import Schedule
+from merbench.training.networks.scaling import Kind
 
 N, WIDTH, SCHEDULE = 48, 4, Schedule(epochs=3, batch_size=8, learning_rate=0.01)
 

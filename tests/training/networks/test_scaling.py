@@ -9,8 +9,8 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from merbench.training import FeatureSet, Sequences
-from merbench.training.batches import Data
-from merbench.training.scaling import Kind, Scaling
+from merbench.training.networks.batches import Data
+from merbench.training.networks.scaling import Kind, Scaling
 
 LENGTHS = np.array([3, 0, 1, 4, 2, 5])
 LEARNED = [np.array([0, 1, 3]), np.array([2, 3, 4, 5])]

@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from merbench.errors import UsageError
-from merbench.training.losses import Objective, balanced_weights, ccc
+from merbench.training.networks.losses import Objective, balanced_weights, ccc
 
 F, B, K = 2, 5, 3
 

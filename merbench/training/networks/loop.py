@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError
-from merbench.training.checkpoints import Checkpoint
-from merbench.training.learner import Learner, Outputs, Value
-from merbench.training.optimisation import Schedule
+from merbench.training.networks.checkpoints import Checkpoint
+from merbench.training.networks.learner import Learner, Outputs, Value
+from merbench.training.networks.optimisation import Schedule
 from merbench.training.protocol import Curve, Setup
 from merbench.training.samples import Rows
 

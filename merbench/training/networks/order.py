@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from merbench.errors import UsageError
-from merbench.training.batches import Data
+from merbench.training.networks.batches import Data
 from merbench.training.samples import Rows
 
 ROWS_AT_ONCE = 4096
