@@ -16,7 +16,8 @@ import pytest
 
 from merbench.errors import UsageError
 from merbench.files.tensors import read_tensors, write_tensors
-from merbench.training import Setup, TrainingSet, checkpoints
+from merbench.training import Setup, TrainingSet
+from merbench.training.networks import checkpoints
 from merbench.training.networks.checkpoints import STATE
 from merbench.training.networks.network import NetworkBaseline
 from merbench.training.networks.scaling import Kind
