@@ -142,10 +142,10 @@ def test_a_killed_training_ends_in_the_same_weights(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import sys; import torch; torch.set_num_threads(1)\n"
         "from merbench.training.networks import checkpoints; checkpoints.SECONDS = 0.0\n"
-        "from tests.training.test_checkpoints import Epochs, baseline, training_set\n"
+        "from tests.training.networks.test_checkpoints import Epochs, baseline, training_set\n"
         "baseline('sequences', Epochs(kill=3), Path(sys.argv[1])).fit(training_set('sequences'))\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[2])
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, cwd=Path(__file__).parents[3])
     assert killed.returncode == -signal.SIGKILL
     train = training_set("sequences")
     resumed, whole = baseline("sequences", Epochs(), tmp_path), baseline("sequences", Epochs(), None)
