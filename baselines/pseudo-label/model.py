@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from merbench.track import Track
 from merbench.training import (
     Baseline,
     CrossFit,
-    Curve,
     FeatureSet,
     LoadedBaseline,
     Log,
@@ -30,6 +27,7 @@ from merbench.training import (
     list_baselines,
     load_baseline,
 )
+from merbench.training.history import joined
 from merbench.training.needs import require_answers
 from merbench.training.protocol import NO_LOG, silent
 from merbench.training.selection import fit
@@ -156,12 +154,13 @@ class PseudoLabel:
             Sure.of(part, teacher, result, self.options.eta)
             for part, (teacher, result) in zip(parts, teachers, strict=True)
         ]
-        joined = [part.joined(each.samples, each.targets) for part, each in zip(parts, sure, strict=True)]
-        students = self.trained(joined, "student")
+        enlarged = [part.joined(each.samples, each.targets) for part, each in zip(parts, sure, strict=True)]
+        students = self.trained(enlarged, "student")
         self.models, results = [student for student, _ in students], [result for _, result in students]
+        curves = [result.curve for result in results if result.curve is not None]
         return CrossFit(
             Predictions.gathered(list(zip(rows, (result.out_of_fold for result in results), strict=True))),
-            joined_curves([result.curve for result in results if result.curve is not None]),
+            joined(curves) if curves else None,
             results[0].device,
             tuple(dict.fromkeys(note for _, result in (*teachers, *students) for note in result.notes)),
             described(train, sure),
@@ -216,16 +215,6 @@ def seed_of(seed: int, n: int) -> int:
     return int.from_bytes(hashlib.sha256(f"pseudo-label|{seed}|{n}".encode()).digest()[:4], "little")
 
 
-def joined_curves(curves: Sequence[Curve]) -> Curve | None:
-    """Return the curves of the divisions as one, NaN after a division's last epoch; None if there are no epochs."""
-    if not curves:
-        return None
-    loss, value = np.full((2, max(len(curve.loss) for curve in curves), len(curves)), np.nan)
-    for n, curve in enumerate(curves):
-        loss[: len(curve.loss), n], value[: len(curve.value), n] = curve.loss[:, 0], curve.value[:, 0]
-    return Curve(loss, value, tuple(curve.best_epoch[0] for curve in curves))
-
-
 def described(train: TrainingSet, divisions: Sequence[Sure]) -> dict[str, Any]:
     """Return what the run record says of the pseudo-labels, by target; lists have one value per division.
 
@@ -253,8 +242,7 @@ def described(train: TrainingSet, divisions: Sequence[Sure]) -> dict[str, Any]:
 
 
 def build(options: Options, setup: Setup) -> PseudoLabel:
-    name = options.base
-    base = load_baseline(Path(name) if os.sep in name else name)
+    base = load_baseline(options.base)
     declared = base.declaration
     if declared.samples != "vectors" or declared.uses_unlabelled or declared.columns:
         able = [

@@ -38,10 +38,17 @@ def baselines(
         print_json("baselines", baselines=[_baseline_record(name, declared) for name, declared in known])
         return
     rows = [
-        (name, declared.extra or "", " ".join(map(str, declared.seeds)), declared.paper, declared.title)
+        (
+            name,
+            declared.extra or "",
+            " ".join(map(str, declared.seeds)),
+            ", ".join([*declared.stages, *(["own loop"] if declared.own_loop else [])]),
+            declared.paper,
+            declared.title,
+        )
         for name, declared in known
     ]
-    print_table(ReportTable("", ("baseline", "extra", "seeds", "paper", "title"), rows))
+    print_table(ReportTable("", ("baseline", "extra", "seeds", "stages", "paper", "title"), rows))
 
 
 def _print_tracks(name: str, form: options.ListFormat) -> None:
@@ -113,6 +120,8 @@ def _baseline_record(name: str, declared: BaselineDeclaration) -> dict[str, Any]
         "extra": declared.extra,
         "answers": list(declared.answers),
         "seeds": list(declared.seeds),
+        "stages": list(declared.stages),
+        "own_loop": declared.own_loop,
         "options": declared.defaults,
     }
 
@@ -175,7 +184,7 @@ def run_baseline(
         parameters = ", ".join(f"{name} {value}" for name, value in run.label_corruption.items())
         print(f"training labels were corrupted: {parameters}")
     if len(run.seeds) > 1:
-        print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(one.seed) for one in run.seeds)}")
+        print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(each.seed) for each in run.seeds)}")
     print_report(run.report, run.withheld)
 
 

@@ -58,7 +58,7 @@ def predict(
     models = open_models(run, seed=seed, baseline=baseline, device=device)
     prediction = predicted(models, target, split=split, output=output, intervals=intervals, replace=force)
     candidates = prediction.candidates
-    averaged = f" of {len(models.baselines)} models" if len(models.baselines) > 1 else ""
+    averaged = f" of {len(models.models)} models" if len(models.models) > 1 else ""
     print_line(
         f"{models.loaded.name} of {models.run.record.track.key}, seed {models.seed}: answers{averaged} for "
         f"{len(candidates):,} samples of corpus '{candidates.corpus.name}', split '{candidates.split}'"
@@ -150,7 +150,7 @@ def _print_differences(left: StoredRun, right: StoredRun, form: options.ListForm
 
     differing = differences(left, right)
     if form is options.ListFormat.json:
-        items = [{"key": key, "left": one, "right": other} for key, one, other in differing]
+        items = [{"key": key, "left": first, "right": second} for key, first, second in differing]
         print_json("run-differences", runs=[_record(left), _record(right)], differences=items)
         return
     print_line(f"A: {left.folder}")

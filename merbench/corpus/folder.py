@@ -107,10 +107,12 @@ class Corpus:
     @property
     def default_sequences(self) -> tuple[str, ...]:
         """The features to learn from where sequences are wanted: instead of a pooled one, what it was pooled from."""
-        sequences = {name: [sequence_name(name, unit) for unit in ("frame", "token")] for name in self.features}
-        return tuple(
-            next((own for own in sequences[name] if own in self.features), name) for name in self.default_features
-        )
+        return tuple(map(self.sequence, self.default_features))
+
+    def sequence(self, name: str) -> str:
+        """Return the sequences that a feature was pooled from, where the corpus has them, else the feature itself."""
+        sequences = [sequence_name(name, unit) for unit in ("frame", "token")]
+        return next((own for own in sequences if own in self.features), name)
 
     def modality(self, name: str) -> Modality | None:
         """Return the modality of a feature: of what it was extracted from, else the one its name begins with."""

@@ -59,6 +59,11 @@ class BaselineDeclaration(Declaration):
     handles_unknown: bool = False  # whether a sample may lack references of some targets
     # whether it draws the corruptions of its training features itself, for every epoch; else they are drawn once
     corrupts_per_epoch: bool = False
+    # trainings that follow one another, such as a teacher and a student; empty where there is one
+    stages: tuple[str, ...] = Field(default=(), strict=False)
+    own_loop: bool = False  # whether its epochs are those of a loop of its own instead of those of `NetworkBaseline`
+    # options that name another baseline, which it trains, each with the option that has the options of that baseline
+    trains: dict[str, str] = Field(default={})
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
@@ -99,10 +104,18 @@ class LoadedBaseline:
         """Its own code, which is blamed for the exceptions it raises."""
         return _own_code(self.folder, self.declaration)
 
-    @property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of its files, by name."""
-        return {name: sha256_file(self.folder / name) for name in ("baseline.toml", "model.py")}
+    def files(self, *options: Options) -> dict[str, str]:
+        """Return the SHA-256 of its files by name, and of those of every baseline that it trains with some options."""
+        digests = {name: sha256_file(self.folder / name) for name in ("baseline.toml", "model.py")}
+        for chosen in options:
+            for other, own in self.trained(chosen).values():
+                digests |= {f"{other.name}/{name}": digest for name, digest in other.files(own).items()}
+        return digests
+
+    def trained(self, options: Options) -> dict[str, tuple[LoadedBaseline, Options]]:
+        """Return by option the other baselines that it trains, and those of their options that differ."""
+        trains = self.declaration.trains
+        return {name: (load_baseline(options[name]), options.get(own, {})) for name, own in trains.items()}
 
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.
@@ -231,6 +244,10 @@ def load_baseline(name_or_path: str | Path) -> LoadedBaseline:
     module = _own_code(folder, declaration).module(f"merbench_baseline_{name.replace('-', '_')}")
     if not (dataclasses.is_dataclass(getattr(module, "Options", None)) and callable(getattr(module, "build", None))):
         raise UsageError(f"{path}: a baseline defines a dataclass Options and a function build")
+    known = [field.name for field in dataclasses.fields(module.Options)]
+    if unknown := [item for pair in declaration.trains.items() for item in pair if item not in known]:
+        hint = f"it has {listed(known)}{did_you_mean(unknown[0], known)}"
+        raise UsageError(f"{folder / 'baseline.toml'}: trains: {listed(unknown)} is not an option of it; {hint}")
     return LoadedBaseline(name, folder, declaration, module)
 
 

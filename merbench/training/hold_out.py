@@ -21,6 +21,7 @@ from merbench.errors import UsageError, WithheldReference, did_you_mean, listed
 from merbench.files.toml import toml_text
 from merbench.files.writing import write_text
 from merbench.targets import Target
+from merbench.targets.categorical import CategoricalTarget
 from merbench.track import MetricSpec, Track, load_track
 from merbench.training.protocol import Predictions
 
@@ -38,7 +39,7 @@ def held_target(track: Track, classes: Sequence[str]) -> str:
         UsageError: no categorical target of the track has them, too few classes are left, or it is secret which
             candidates are scored.
     """
-    targets = {name: target for name, target in track.targets.items() if target.classes and target.takes_label_noise}
+    targets = {name: target for name, target in track.targets.items() if isinstance(target, CategoricalTarget)}
     if not targets:
         raise UsageError(f"{track.id} has no categorical target, whose classes can be held out")
     matches = [name for name, target in targets.items() if set(classes) <= set(target.classes)]
@@ -49,11 +50,15 @@ def held_target(track: Track, classes: Sequence[str]) -> str:
         raise UsageError(f"{track.id} has no class '{odd}' to hold out; {hint}")
     if len(targets[matches[0]].classes) - len(set(classes)) < 2:
         raise UsageError(f"without {listed(list(classes))}, fewer than two classes of {track.id} are left to learn")
-    if track.splits["test"].hidden:
+    _require_open(track, "test")
+    return matches[0]
+
+
+def _require_open(track: Track, split: str) -> None:
+    if track.splits[split].hidden:
         raise UsageError(
             f"{track.id}: which candidates are scored is secret; classes are held out only where references are known"
         )
-    return matches[0]
 
 
 def without_classes(track: Track, classes: Sequence[str]) -> Track:
@@ -111,19 +116,19 @@ def known_scores(predictions: Predictions) -> Predictions:
     return Predictions({SCORE: probabilities.max(axis=1)})
 
 
-def write_known_track(folder: Path, track: Track, classes: Sequence[str]) -> Candidates:
-    """Write `ood-emotion` with the test samples of a track into a folder, as a track with a corpus of its own.
+def write_known_track(folder: Path, test: Candidates, classes: Sequence[str]) -> Candidates:
+    """Write `ood-emotion` with the samples of a track's split into a folder, as a track with a corpus of its own.
 
     A sample is known or unknown by its reference; one without a reference, or whose class the track does not count,
     has none there either. Returns the candidates.
     """
-    name, known_track = held_target(track, classes), load_track(KNOWN_TRACK)
-    test = open_candidates(track)
-    corpus = test.corpus
+    track, corpus, known_track = test.track, test.corpus, load_track(KNOWN_TRACK)
+    name = held_target(track, classes)
+    _require_open(track, test.split)
     metadata = Metadata(
         name=kebab(f"{corpus.name}-without-{'-'.join(classes)}"),
         version=corpus.version,
-        source=f"{corpus.source}; the test samples of {track.key}, unknown: {', '.join(classes)}",
+        source=f"{corpus.source}; split {test.split} of {track.key}, unknown: {', '.join(classes)}",
         licence=corpus.licence,
         language=corpus.language,
         synthetic=corpus.synthetic,

@@ -87,7 +87,8 @@ def wanted_features(
 ) -> list[str]:
     """Return the features to learn from: those asked for, else those declared for the track, else all.
 
-    Where another corpus is learned from, all are those that both have.
+    Where another corpus is learned from, all are those that both have. Of a feature that is declared, a baseline of
+    sequences takes these.
     """
     if not loaded.declaration.uses_features:
         return []
@@ -97,6 +98,9 @@ def wanted_features(
     sequences = loaded.declaration.samples == "sequences"
     available = [corpus.default_sequences if sequences else corpus.default_features for corpus in corpora]
     both = [name for name in available[0] if name in available[1]]
+    if declared and sequences:
+        own = [tuple(map(corpus.sequence, declared)) for corpus in corpora]
+        declared = own[0] if own[0] == own[1] else declared
     return list(dict.fromkeys(asked or declared or both))
 
 

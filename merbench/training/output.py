@@ -27,6 +27,7 @@ from merbench.files.tensors import Arrays, write_tensors
 from merbench.files.writing import atomic_path, write_text
 from merbench.report import ScoreReport
 from merbench.scoring import score
+from merbench.training.declaration import LoadedBaseline
 from merbench.training.plan import Plan
 from merbench.training.protocol import Predictions
 
@@ -37,6 +38,12 @@ SUBMISSION, PROBABILITIES, RECORD = "submission.csv", "probabilities.parquet", "
 
 MODELS = "models"
 """The folder of a run with the weights of its models."""
+
+SAMPLES = "sample ids "
+"""What the names of arrays of ids, stored with the weights of a model, begin with; the use of the samples follows."""
+
+ANSWERED = "answered"
+"""Use of the samples that a model answered in the run."""
 
 SCHEMA = "merbench.run/1"
 MODEL_SCHEMA = "merbench.model/1"
@@ -111,10 +118,16 @@ def write_predictions(folder: Path, candidates: Candidates, predictions: Predict
     return sha256_file(folder / SUBMISSION)
 
 
-def write_model(folder: Path, name: str, weights: Arrays, metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Write the weights of a model, and return the SHA-256 of the file by its name in the folder of the run."""
+def write_model(
+    folder: Path, name: str, weights: Arrays, ids: Mapping[str, pa.StringArray], metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    """Write the weights of a model with the ids of its samples by use.
+
+    Returns the SHA-256 of the file by its name in the folder of the run.
+    """
     path = f"{MODELS}/{name}.safetensors"
-    write_tensors(folder / path, weights, {"schema": MODEL_SCHEMA, **metadata})
+    samples = {f"{SAMPLES}{use}": np.array(own.to_pylist(), dtype=np.str_) for use, own in ids.items()}
+    write_tensors(folder / path, {**weights, **samples}, {"schema": MODEL_SCHEMA, **metadata})
     return {path: sha256_file(folder / path)}
 
 
@@ -130,7 +143,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
     """Return the record of a run, ready for JSON; `files` are what was written of every seed."""
     track, test, loaded = run.track, plan.test, plan.loaded
     tested = [seed.test for seed in run.seeds if seed.test is not None]
-    one = run.parts[0] if len(run.parts) == 1 else None
+    only = run.parts[0] if len(run.parts) == 1 else None
     return {
         "schema": SCHEMA,
         "track": {"key": track.key, "fingerprint": track.fingerprint, "content": track.content},
@@ -141,6 +154,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
             "title": loaded.declaration.title,
             "paper": loaded.declaration.paper,
             "files": dict(run.files),
+            **_trained_by(loaded, run),
             **({} if run.preset is None else {"preset": run.preset}),
         },
         "features": {name: test.corpus.declaration.content.features[name] for name in run.features},
@@ -151,8 +165,8 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "n_train": len(plan.labelled.learned),
         **({"label_corruption": dict(run.label_corruption)} if run.label_corruption else {}),
         "n_test": len(test),
-        "selection": [] if one is None else _trials(one),
-        **({} if one is not None else {"parts": [_part(part) for part in run.parts]}),
+        "selection": [] if only is None else _trials(only),
+        **({} if only is not None else {"parts": [_part(part) for part in run.parts]}),
         "ranking": list(track.ranked_by),
         "runs": [_seed(seed, files[seed.seed]) for seed in run.seeds],
         "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
@@ -161,6 +175,17 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         **({"warnings": list(run.warnings)} if run.warnings else {}),
         "versions": versions(),
         "wall_time_s": run.wall_time_s,
+    }
+
+
+def _trained_by(loaded: LoadedBaseline, run: BaselineRun) -> dict[str, Any]:
+    """Return the stages of a baseline, and the other baselines that it trains with all of their options."""
+    declared, others = loaded.declaration, loaded.trained(run.options).items()
+    trains = {name: {"name": other.name, "options": other.options(run.track.id, own)} for name, (other, own) in others}
+    return {
+        **({"stages": list(declared.stages)} if declared.stages else {}),
+        **({"own_loop": True} if declared.own_loop else {}),
+        **({"trains": trains} if trains else {}),
     }
 
 

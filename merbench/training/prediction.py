@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from merbench.corpus import CORPORA, Corpus, open_corpus
 from merbench.corpus.candidates import Candidates, candidates_in, open_candidates
@@ -28,18 +31,54 @@ from merbench.report import ScoreReport
 from merbench.targets import Target
 from merbench.track import Track, load_track
 from merbench.track.declaration import Split
-from merbench.training.data import feature_set
+from merbench.training.data import TEST, feature_set
 from merbench.training.declaration import LoadedBaseline, load_baseline
-from merbench.training.output import MODEL_SCHEMA, SUBMISSION, require_free, score_where_known, write_predictions
+from merbench.training.hold_out import KNOWN_TRACK, known_scores, without_classes, write_known_track
+from merbench.training.output import (
+    ANSWERED,
+    MODEL_SCHEMA,
+    SAMPLES,
+    SUBMISSION,
+    require_free,
+    score_where_known,
+    write_predictions,
+)
 from merbench.training.protocol import Baseline, Predictions, Setup, Storable
 from merbench.training.records import StoredRun, read_run
-from merbench.training.samples import FeatureSet, Names
+from merbench.training.samples import FeatureSet
 
 RECORD = "prediction.json"
 
 SCHEMA = "merbench.prediction/1"
 
-TEST, TRAIN = "test", "train"
+SEEN = {
+    "learned": "were learned from",
+    "validated": "are of the development set that epochs and options were selected on",
+    "unlabelled": "were learned from without references",
+}
+"""By use of samples in a run, what a reader of their score must know."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Model:
+    """One model of a run: of all samples, or of those without a value that was left out.
+
+    Attributes:
+        baseline: the model.
+        options: its options.
+        ids: of the samples of the run, by use: `answered`, and those of `SEEN`.
+    """
+
+    baseline: Baseline
+    options: Mapping[str, Any]
+    ids: Mapping[str, pa.Array]
+
+    def used(self, use: str, ids: pa.StringArray) -> NDArray[np.bool_]:
+        """Return which samples the run used in some way for this model."""
+        if use not in self.ids:
+            return np.zeros(len(ids), dtype=np.bool_)
+        known: NDArray[np.bool_] = pc.is_in(ids, value_set=self.ids[use]).to_numpy(zero_copy_only=False)
+        return known
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,7 +91,7 @@ class Models:
         loaded: the baseline.
         seed: the seed that they were trained with.
         digests: SHA-256 of their files, by name in the folder of the run.
-        baselines: by the value that the model did not learn from, where the run left each out in turn, else "".
+        models: one for all samples, or one for each value that the run left out in turn.
     """
 
     run: StoredRun
@@ -60,7 +99,12 @@ class Models:
     loaded: LoadedBaseline = field(repr=False)
     seed: int
     digests: Mapping[str, str] = field(repr=False)
-    baselines: Mapping[str, Baseline] = field(repr=False)
+    models: tuple[Model, ...] = field(repr=False)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of the files of the baseline, and of another one that it trains, as they are now."""
+        return self.loaded.files(*(model.options for model in self.models))
 
     def samples(self, candidates: Candidates) -> FeatureSet:
         """Return what the models see of candidates; raise `UsageError` if a feature has another width."""
@@ -76,28 +120,31 @@ class Models:
             )
         return samples
 
-    def predict(self, samples: FeatureSet, groups: Names | None = None) -> Predictions:
-        """Return the answers for samples.
+    def answering(self, ids: pa.StringArray) -> NDArray[np.bool_]:
+        """Return `(models, n)` which models answer each sample.
 
-        Args:
-            samples: the samples.
-            groups: `(n,)` their values of the column that the run left out in turn, "" where it is not known: a sample
-                with one of these values is answered by the model that did not learn from it, any other by the mean of
-                all models.
+        A sample, known by its id, is answered by the one of several models that answered it in the run, else by those
+        that did not learn from it. Where there are none, all answer it.
         """
-        if len(self.baselines) == 1:
-            return next(iter(self.baselines.values())).predict(samples)
-        of_groups = np.full(len(samples), "") if groups is None else groups
-        others = np.flatnonzero(~np.isin(of_groups, list(self.baselines)))
-        parts = [(np.flatnonzero(of_groups == value), [model]) for value, model in self.baselines.items()]
-        parts.append((others, list(self.baselines.values())))
-        return Predictions.gathered(
-            [
-                (rows, _mean([model.predict(samples.select(rows)) for model in models]))
-                for rows, models in parts
-                if len(rows)
-            ]
-        )
+        answered = np.stack([model.used(ANSWERED, ids) for model in self.models])
+        learned = np.stack([model.used("learned", ids) | model.used("validated", ids) for model in self.models])
+        others = np.where(learned.all(axis=0), True, ~learned)
+        return np.where(answered.any(axis=0), answered, others)
+
+    def predict(self, samples: FeatureSet) -> Predictions:
+        """Return the answers for samples."""
+        patterns, of_samples = np.unique(self.answering(samples.ids), axis=1, return_inverse=True)
+        parts = []
+        for n, pattern in enumerate(patterns.T):
+            rows = np.flatnonzero(of_samples.reshape(-1) == n)
+            own, chosen = samples.select(rows), np.flatnonzero(pattern).tolist()
+            parts.append((rows, _mean([self.models[model].baseline.predict(own) for model in chosen])))
+        return Predictions.gathered(parts)
+
+    def seen(self, use: str, ids: pa.StringArray) -> NDArray[np.bool_]:
+        """Return which samples a model was given in some way that answers them now."""
+        used = np.stack([model.used(use, ids) for model in self.models])
+        return np.asarray((used & self.answering(ids)).any(axis=0))
 
 
 def _mean(answers: Sequence[Predictions]) -> Predictions:
@@ -135,18 +182,19 @@ def open_models(
         raise UsageError(f"{stored.folder}: has no models: baseline '{stored.record.baseline.name}' stored none")
     loaded = load_baseline(stored.record.baseline.name if baseline is None else baseline)
     setup = Setup(chosen, device_name=device)
-    baselines = {}
+    models = []
     for name, digest in digests.items():
-        arrays, metadata = _weights(stored, name, digest)
-        built = loaded.build(metadata.get("options", stored.record.options), setup)
+        weights, ids, options = _stored(stored, name, digest)
+        built = loaded.build(options, setup)
         if not isinstance(built, Storable):
             raise UsageError(f"baseline '{loaded.name}' has no weights() and restore(): it does not store its models")
-        built.restore(arrays, track, stored.record.widths)
-        baselines[str(metadata.get("left_out") or "")] = built
-    return Models(stored, track, loaded, chosen, digests, baselines)
+        built.restore(weights, track, stored.record.widths)
+        models.append(Model(built, options, ids))
+    return Models(stored, track, loaded, chosen, digests, tuple(models))
 
 
-def _weights(run: StoredRun, name: str, digest: str) -> tuple[Arrays, dict[str, Any]]:
+def _stored(run: StoredRun, name: str, digest: str) -> tuple[Arrays, dict[str, pa.Array], Mapping[str, Any]]:
+    """Return the weights of a model, the ids of its samples by use, and its options."""
     path = resolve_inside(run.folder, name)
     try:
         arrays, metadata = read_tensors(read_verified(path, digest))
@@ -154,7 +202,11 @@ def _weights(run: StoredRun, name: str, digest: str) -> tuple[Arrays, dict[str, 
         raise IntegrityError(f"{path}: {error}") from error
     if metadata.get("schema") != MODEL_SCHEMA:
         raise IntegrityError(f"{path}: its form is {metadata.get('schema')!r}; this version reads {MODEL_SCHEMA!r}")
-    return arrays, metadata
+    texts = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SAMPLES)}
+    if others := [name for name, values in texts.items() if values.dtype.kind != "U"]:
+        raise IntegrityError(f"{path}: {listed(others)} is not an array of text")
+    ids = {name.removeprefix(SAMPLES): pa.array(values.reshape(-1), pa.string()) for name, values in texts.items()}
+    return arrays, ids, metadata.get("options", run.record.options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,22 +254,25 @@ def predict(
     """
     opened, stored = _opened(target), models.run
     if isinstance(opened, Track):
-        _require_targets(stored, models.track.targets, opened)
+        _require_targets(models, opened)
         name, candidates = opened.id, open_candidates(opened, split or TEST)
     else:
         name, candidates = opened.name, _of_corpus(models.track, opened, split)
     place = stored.folder / "predictions" / (name if split is None else f"{name}-{split}")
     folder = place if output is None else Path(output)
     require_free(folder, RECORD, replace=replace)
-    samples, column = models.samples(candidates), models.track.training.leave_out
-    groups = None if column is None else _values(candidates, column)
+    samples = models.samples(candidates)
     with suitable_threads(samples.n_values):
-        answers = models.predict(samples, groups)
-    warnings = tuple(_warnings(models, candidates, groups))
+        answers = models.predict(samples)
+    warnings = tuple(_warnings(models, candidates))
     with atomic_folder(folder, replace=True) as temporary:
-        digest = write_predictions(temporary, candidates, answers)
+        scored = candidates
+        if stored.record.hold_out and isinstance(opened, Track):
+            scored = write_known_track(temporary / KNOWN_TRACK, candidates, stored.record.hold_out)
+            answers = known_scores(answers)
+        digest = write_predictions(temporary, scored, answers)
         try:
-            report, withheld = score_where_known(candidates, temporary / SUBMISSION, intervals)
+            report, withheld = score_where_known(scored, temporary / SUBMISSION, intervals)
         except UsageError as error:
             if isinstance(opened, Track):
                 raise
@@ -248,17 +303,24 @@ def _of_corpus(own: Track, corpus: Corpus, split: str | None) -> Candidates:
     return candidates_in(own.model_copy(update=declared), name, corpus, splits)
 
 
-def _require_targets(run: StoredRun, own: Mapping[str, Target], track: Track) -> None:
-    """Raise `UsageError` unless a run answers every target of a track."""
+def _require_targets(models: Models, track: Track) -> None:
+    """Raise `UsageError` unless a run answers every target of a track, but for the classes that it holds out."""
+    hold_out = models.run.record.hold_out
 
     def kind(target: Target | None) -> tuple[Any, ...]:
         return () if target is None else (target.type, tuple(target.classes))
 
-    others = [name for name, target in track.targets.items() if kind(own.get(name)) != kind(target)]
-    if others:
-        described = [f"{name} ({_described(target)})" for name, target in own.items()]
-        wanted = [f"{name} ({_described(track.targets[name])})" for name in others]
-        raise UsageError(f"{run.folder} answers {listed(described)}; {track.id} declares {listed(wanted)}")
+    if hold_out and track.id == KNOWN_TRACK:
+        raise UsageError(
+            f"{track.id} has no features: name the track or the split whose samples are to look known or unknown, such "
+            f"as {models.track.id}"
+        )
+    own, wanted = models.track.targets, (without_classes(track, hold_out) if hold_out else track).targets
+    if others := [name for name, target in wanted.items() if kind(own.get(name)) != kind(target)]:
+        answers = listed([f"{name} ({_described(target)})" for name, target in own.items()])
+        declares = listed([f"{name} ({_described(wanted[name])})" for name in others])
+        without = f" without {listed(hold_out)}" if hold_out else ""
+        raise UsageError(f"{models.run.folder} answers {answers}; {track.id}{without} declares {declares}")
 
 
 def _described(target: Target) -> str:
@@ -266,28 +328,14 @@ def _described(target: Target) -> str:
     return f"{target.type}{labels}"
 
 
-def _values(candidates: Candidates, column: str) -> Names:
-    """Return the candidates' values of a column as text; "" where there is none."""
-    if column not in candidates.samples.column_names:
-        return np.full(len(candidates), "")
-    values = candidates.samples[column].to_pylist()
-    return np.array(["" if value is None else str(value) for value in values])
-
-
-def _warnings(models: Models, candidates: Candidates, groups: Names | None) -> list[str]:
-    """Return what a reader of the score must know: samples that were learned from, code that changed."""
-    record, training, splits = models.run.record, models.track.training, models.track.splits
-    warnings = []
-    first = TRAIN if TRAIN in splits else TEST  # without the former, groups of the latter are left out in turn
-    sources = training.source or splits[first].source
-    if candidates.corpus.name == (training.corpus or record.corpus.name):
-        learned = np.isin(candidates.samples[SPLIT].to_pylist(), sources)
-        if groups is not None:
-            learned &= ~np.isin(groups, list(models.baselines))
-        if n := int(learned.sum()):
-            warnings.append(f"{n:,} of {len(candidates):,} samples are in splits that the run learned from")
-    changed = [name for name, digest in models.loaded.digests.items() if record.baseline.files.get(name) != digest]
-    if changed:
+def _warnings(models: Models, candidates: Candidates) -> list[str]:
+    """Return what a reader of the score must know: samples that the run has seen, code that changed."""
+    run, files = models.run.record, models.files
+    own = {run.corpus.name, models.track.training.corpus}
+    by_id = "" if candidates.corpus.name in own else ", if they are the ones of the same id in the run"
+    counted = {use: int(models.seen(use, candidates.ids).sum()) for use in SEEN}
+    warnings = [f"{n:,} of {len(candidates):,} samples {SEEN[use]}{by_id}" for use, n in counted.items() if n]
+    if changed := [name for name, digest in files.items() if run.baseline.files.get(name) != digest]:
         warnings.append(f"baseline '{models.loaded.name}' changed since the run: {listed(changed)}")
     return warnings
 
@@ -300,7 +348,7 @@ def _record(
     return {
         "schema": SCHEMA,
         "run": {"record": sha256_file(run.path), "track": run.record.track.key, "seed": models.seed},
-        "baseline": {"name": models.loaded.name, "files": models.loaded.digests},
+        "baseline": {"name": models.loaded.name, "files": models.files},
         "models": dict(models.digests),
         "track": {"key": candidates.track.key, "fingerprint": candidates.track.fingerprint},
         "corpus": {"name": corpus.name, "version": corpus.version, "synthetic": corpus.synthetic},

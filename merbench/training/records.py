@@ -78,6 +78,7 @@ class RunRecord(_Section):
     corpus: _CorpusSection
     baseline: _BaselineSection
     features: dict[str, str] = Field(default_factory=dict)  # name -> digest
+    hold_out: list[str] = Field(default_factory=list)  # classes that were not learned
     inputs: list[_InputSection] = Field(default_factory=list)  # what the models see, in their order
     options: dict[str, Any] = Field(default_factory=dict)
     ranking: list[str] = Field(default_factory=list)
@@ -205,7 +206,7 @@ def differences(left: StoredRun, right: StoredRun) -> list[tuple[str, Any, Any]]
     ]
     keys = sorted({*sides[0], *sides[1]})
     pairs = [(key, sides[0].get(key), sides[1].get(key)) for key in keys]
-    return [(key, one, other) for key, one, other in pairs if one != other]
+    return [(key, first, second) for key, first, second in pairs if first != second]
 
 
 def _configuration(run: StoredRun) -> dict[str, Any]:

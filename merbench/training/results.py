@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from merbench.files.tensors import Arrays
 from merbench.report import ScoreReport
 from merbench.track import Track
@@ -51,6 +53,7 @@ class Learned:
         options: the options, selected ones among them.
         trials: what selection tried.
         cross_validation: how the samples are divided; see `TrainingSet.described_folds`.
+        ids: of these samples by use: those of `TrainingSet.ids_by_use`, and `answered`.
     """
 
     left_out: str | None
@@ -59,6 +62,7 @@ class Learned:
     options: Options
     trials: tuple[Trial, ...]
     cross_validation: Mapping[str, Any]
+    ids: Mapping[str, pa.StringArray] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)

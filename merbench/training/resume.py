@@ -41,13 +41,12 @@ def inputs_digest(plan: Plan, how: Mapping[str, Any]) -> str:
 
     Args:
         plan: what is learned from, by which baseline.
-        how: options, the options to select from, number of folds and device.
+        how: files of the baseline, options, the options to select from, number of folds and device.
     """
     content = {
         "track": [plan.track.fingerprint, plan.track.training.digest],
         "corpora": [_corpus(plan.train, plan.features), _corpus(plan.test, plan.features)],
         "features": list(plan.features),
-        "baseline": plan.loaded.digests,
         "versions": {name: version(name) for name in ("merbench", *PACKAGES.values()) if _is_installed(name)},
         **how,
     }

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pyarrow as pa
+
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates
 from merbench.devices import require_device
@@ -23,6 +25,7 @@ from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.history import Epochs, OpenLog, TrainingHistory, joined, write_history
 from merbench.training.hold_out import KNOWN_TRACK, kebab, known_scores, without_classes, write_known_track
 from merbench.training.output import (
+    ANSWERED,
     RECORD,
     SUBMISSION,
     SeedFiles,
@@ -56,9 +59,17 @@ class _Training:
     log: OpenLog | None
 
     @property
+    def files(self) -> dict[str, str]:
+        """SHA-256 of the files of its baseline by name, and of those of another one that this trains."""
+        selected = [{name: value} for name, values in self.choices.items() for value in values]
+        others = [{**self.options, **options} for options in (*selected, *self.part_options.values())]
+        return self.plan.loaded.files(self.options, *others)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of what its models depend on, besides seed and part."""
         how = {
+            "baseline": self.files,
             "options": dict(self.options),
             "choices": {name: list(values) for name, values in self.choices.items()},
             "selected_with": self.seeds[0] if self.choices else None,
@@ -218,7 +229,7 @@ def _trained(training: _Training, state: Unfinished) -> BaselineRun:
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
         ),
         widths=train.samples.widths,
-        files=plan.loaded.digests,
+        files=training.files,
         n_resumed=state.n_resumed,
     )
 
@@ -233,7 +244,8 @@ def _selected(training: _Training, state: Unfinished, n: int, train: TrainingSet
         selected = select_options(training.plan.loaded, {**training.options, **own}, choices, train, setup)
         state.keep_selected(n, *selected)
     options, trials = selected
-    return Learned(part.left_out, len(train.learned), len(part.answered), options, tuple(trials), folds)
+    ids = {**train.ids_by_use, ANSWERED: training.plan.test.ids.take(pa.array(part.answered))}
+    return Learned(part.left_out, len(train.learned), len(part.answered), options, tuple(trials), folds, ids)
 
 
 def _written(run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) -> BaselineRun:
@@ -241,7 +253,7 @@ def _written(run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) 
     with atomic_folder(run.folder, replace=True) as temporary:
         candidates, seeds = plan.test, run.seeds
         if run.hold_out:
-            candidates = write_known_track(temporary / KNOWN_TRACK, original, run.hold_out)
+            candidates = write_known_track(temporary / KNOWN_TRACK, replaced(plan.test, track=original), run.hold_out)
             seeds = tuple(replaced(seed, predictions=known_scores(seed.predictions)) for seed in seeds)
         files = _write_runs(temporary, candidates, run, seeds)
         report, withheld = score_where_known(candidates, temporary / SUBMISSION, intervals)
@@ -296,7 +308,7 @@ def _write_models(folder: Path, run: BaselineRun, seed: SeedRun) -> dict[str, st
         if part.weights is not None:
             name = f"seed-{seed.seed}" if len(run.parts) == 1 else f"seed-{seed.seed}-{n}"
             metadata = {**about, "options": dict(learned.options), "left_out": learned.left_out}
-            digests |= write_model(folder, name, part.weights, metadata)
+            digests |= write_model(folder, name, part.weights, learned.ids, metadata)
     return digests
 
 

@@ -358,6 +358,13 @@ class TrainingSet:
         return every if self.development is None else every[self.development]
 
     @property
+    def ids_by_use(self) -> dict[str, pa.StringArray]:
+        """The ids of the samples that are `learned`, `validated` (only a development set), and `unlabelled`."""
+        of_rows = {"learned": self.learned} | ({} if self.development is None else {"validated": self.validated})
+        ids = {use: self.samples.ids.take(pa.array(rows)) for use, rows in of_rows.items()}
+        return ids if self.unlabelled is None else {**ids, "unlabelled": self.unlabelled.ids}
+
+    @property
     def folds_by(self) -> str:
         """The column whose values folds keep together; empty if samples are assigned one by one."""
         return self.cluster if self.n_clusters > 1 else ""

@@ -195,6 +195,11 @@ class Trials:
         """The options that are not searched."""
         return {name: value for name, value in self.options.items() if name not in self.space}
 
+    @property
+    def _alternatives(self) -> list[Options]:
+        """The options with one of those that are searched changed, for each of its values."""
+        return [{**self.options, name: value} for name, item in self.space.items() for value in item.examples]
+
     @cached_property
     def plan(self) -> Plan:
         """What is learned from, and what is answered."""
@@ -231,7 +236,7 @@ class Trials:
             "references": plan.train.references.digest,
             "features": {name: content.features[name] for name in plan.features},
             "baseline": self.loaded.name,
-            "files": self.loaded.digests,
+            "files": self.loaded.files(self.options, *self._alternatives),
             "options": self.fixed,
             "search": {name: str(searched) for name, searched in self.space.items()},
             "sampler": self.settings.sampler,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,21 @@ import pytest
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
-from merbench.training import FeatureSet, Predictions, Setup, TrainingSet, feature_set, load_baseline, run_baseline
+from merbench.files.reading import sha256_file
+from merbench.training import (
+    FeatureSet,
+    Predictions,
+    Setup,
+    TrainingSet,
+    feature_set,
+    load_baseline,
+    open_models,
+    predict,
+    run_baseline,
+)
 from merbench.training.data import training_candidates, training_set
+from merbench.training.plan import make_plan
+from merbench.training.resume import inputs_digest
 from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
 
@@ -233,3 +247,27 @@ def test_without_unlabelled_samples_or_labels_it_does_not_train(small_track: Sma
     train = replace(given(track), track=numbers)
     with pytest.raises(UsageError, match="pseudo-labels are those of targets with labels; small has none"):
         ours.fit_folds(train)
+
+
+def test_the_baseline_that_it_trains_is_part_of_its_inputs(small_track: SmallTrack, tmp_path: Path) -> None:
+    own = tmp_path / "base2"
+    shutil.copytree(load_baseline("logistic").folder, own)
+    options = {"base": str(own), "base_options": {"C": 1.0}}
+    track = small_track(declaration=UNLABELLED)
+    run = run_baseline(track, "pseudo-label", options=options, output=tmp_path / "run", intervals=False)
+    record = json.loads((run.folder / "run.json").read_text())["baseline"]
+    assert record["stages"] == ["teacher", "student"]
+    assert record["trains"]["base"]["name"] == "base2"
+    assert record["trains"]["base"]["options"] == {"scale": "each", "C": 1.0, "alpha": 1000.0}
+    assert record["files"]["base2/model.py"] == sha256_file(own / "model.py")
+
+    def digest() -> str:
+        loaded = load_baseline("pseudo-label")
+        how = {"baseline": loaded.files(loaded.options(track.id, options))}
+        return inputs_digest(make_plan(track, loaded), how)
+
+    before = digest()
+    (own / "model.py").write_text((own / "model.py").read_text() + "\n# changed\n")
+    assert digest() != before
+    prediction = predict(open_models(run.folder), track.folder, intervals=False)
+    assert prediction.warnings[-1] == "baseline 'pseudo-label' changed since the run: base2/model.py"

@@ -19,7 +19,8 @@ Capture = pytest.CaptureFixture[str]
 def test_baselines_are_listed(capsys: Capture) -> None:
     assert run(["baselines"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["baseline", "extra", "seeds", "paper", "title"]
+    assert lines[0].split() == ["baseline", "extra", "seeds", "stages", "paper", "title"]
+    assert "teacher, student" in next(line for line in lines if line.startswith("pseudo-label"))
     folders = Path(__file__).parents[2].glob("baselines/*/baseline.toml")
     assert [line.split()[0] for line in lines[1:]] == sorted(path.parent.name for path in folders)
 

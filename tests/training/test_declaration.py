@@ -49,6 +49,29 @@ def write(folder: Path, toml: str = TOML, model: str | None = MODEL) -> Path:
     return folder
 
 
+def test_features_of_the_sample_tracks_are_the_same_for_all_baselines_that_read_any() -> None:
+    # those of the corpus that are clean, or of another feature that somebody extracted, would be read otherwise
+    expected = {
+        **dict.fromkeys(("mer-multi", "mer-noise", "mer-semi"), ("audio", "video", "text")),
+        "mer-noise-media": ("voice", "face"),
+    }
+    for name, declared in list_baselines():
+        if declared.uses_features and not declared.columns and not declared.uses_unlabelled:
+            assert {track: own.features for track, own in declared.tracks.items()} == expected, name
+
+
+def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
+    declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
+    assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
+        "pseudo-label": (("teacher", "student"), {"base": "base_options"})
+    }
+    folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}own_loop = true\ntrains = {{ nmae = "depth" }}\n')
+    with pytest.raises(
+        UsageError, match=r"trains: nmae is not an option of it; it has depth, name; did you mean 'name'"
+    ):
+        load_baseline(folder)
+
+
 def test_a_baseline_of_your_own_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "own-one")
     monkeypatch.setenv("MERBENCH_BASELINES", str(tmp_path))

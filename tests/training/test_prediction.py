@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from merbench.cli import run as command
-from merbench.corpus import Feature
+from merbench.corpus import Feature, open_corpus
 from merbench.corpus.candidates import open_candidates
 from merbench.corrupt.features_and_texts import corrupt_corpus
 from merbench.errors import IntegrityError, MerbenchError, UsageError
@@ -33,6 +34,7 @@ from merbench.training import (
     Predictions,
     Setup,
     Storable,
+    TrainingSet,
     feature_set,
     load_baseline,
     open_models,
@@ -40,6 +42,7 @@ from merbench.training import (
     run_baseline,
     training_set,
 )
+from merbench.training.prediction import Model
 from merbench.training.records import find_runs, read_run
 from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
@@ -162,10 +165,41 @@ def test_a_restored_network_predicts_as_the_trained_one(small_track: SmallTrack,
         assert (run.folder / "predictions" / "small" / file).read_bytes() == (run.folder / file).read_bytes()
 
 
-def test_samples_that_were_learned_from_are_counted(trained: BaselineRun) -> None:
-    prediction = predict(open_models(trained.folder), trained.track.folder, split="train", intervals=False)
+def renamed(track: Track, folder: Path) -> Path:
+    """Write the corpus of a track under another name, as a copy with corrupted features has one."""
+    corpus = open_corpus(track.corpus, relative_to=track.folder)
+    features = {name: corpus.feature(name) for name in corpus.features}
+    made_corpus(
+        folder, name="renamed", samples=corpus.samples(), reference=corpus.reference(), features=features, replace=True
+    )
+    return folder
+
+
+def test_samples_that_were_learned_from_are_counted(trained: BaselineRun, tmp_path: Path) -> None:
+    models = open_models(trained.folder)
+    prediction = predict(models, trained.track.folder, split="train", intervals=False)
     assert prediction.folder == trained.folder / "predictions" / "small-train"
-    assert prediction.warnings == ("60 of 60 samples are in splits that the run learned from",)
+    assert prediction.warnings == ("60 of 60 samples were learned from",)
+    copy = predict(models, renamed(trained.track, tmp_path / "renamed"), intervals=False)
+    assert copy.warnings == ("60 of 90 samples were learned from, if they are the ones of the same id in the run",)
+
+
+def test_a_development_set_and_unlabelled_samples_are_counted(small_track: SmallTrack, tmp_path: Path) -> None:
+    learning = {"selection": "dev", "development": ["dev"], "source": ["train"], "unlabelled": ["test"]}
+    run = run_baseline(
+        small_track(n_dev=12),
+        "pseudo-label",
+        options={"base": "logistic"},
+        learning=learning,
+        output=tmp_path / "run",
+        intervals=False,
+    )
+    copy = predict(open_models(run.folder), renamed(run.track, tmp_path / "renamed"), intervals=False)
+    assert [warning.partition(", if")[0] for warning in copy.warnings] == [
+        "48 of 90 samples were learned from",
+        "12 of 90 samples are of the development set that epochs and options were selected on",
+        "30 of 90 samples were learned from without references",
+    ]
 
 
 def test_the_samples_of_another_corpus_are_answered(trained: BaselineRun, tmp_path: Path) -> None:
@@ -237,19 +271,30 @@ class _Constant:
     def __init__(self, value: float) -> None:
         self.value = value
 
+    def fit(self, train: TrainingSet) -> None:
+        pass
+
     def predict(self, test: FeatureSet) -> Predictions:
         return Predictions({"valence": np.full(len(test), self.value)})
 
 
 def test_a_sample_is_answered_by_the_model_that_did_not_learn_from_it(trained: BaselineRun) -> None:
     opened = open_models(trained.folder)
-    baselines: Any = {"1": _Constant(1.0), "2": _Constant(2.0), "10": _Constant(6.0)}
-    models = Models(opened.run, opened.track, opened.loaded, 0, {}, baselines)
     samples = feature_set(open_candidates(trained.track), ["loud"]).select(np.arange(6))
-    groups = np.array(["2", "10", "", "1", "3", "2"])
-    # (1 + 2 + 6) / 3 for the two samples that all models may answer
-    np.testing.assert_array_equal(models.predict(samples, groups).outputs["valence"], [2, 6, 3, 1, 3, 2])
-    np.testing.assert_array_equal(models.predict(samples).outputs["valence"], [3.0] * 6)
+    answered = {1.0: [3], 2.0: [0, 5], 6.0: [1]}
+    models = Models(
+        opened.run,
+        opened.track,
+        opened.loaded,
+        0,
+        {},
+        tuple(
+            Model(_Constant(value), {}, {"answered": samples.ids.take(pa.array(rows))})
+            for value, rows in answered.items()
+        ),
+    )
+    # (1 + 2 + 6) / 3 for the two samples that no model answered in the run
+    np.testing.assert_array_equal(models.predict(samples).outputs["valence"], [2, 6, 3, 1, 3, 2])
 
 
 def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: SmallTrack, tmp_path: Path) -> None:
@@ -257,18 +302,37 @@ def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: Small
     learning = {"leave_out": "fold", "source": ("train", "test")}
     run = run_baseline(track, "majority", learning=learning, output=tmp_path / "run", intervals=False)
     assert len(json.loads((run.folder / "run.json").read_text())["runs"][0]["models"]) == 3
-    prediction = predict(open_models(run.folder), track.folder, intervals=False)
-    name = "probabilities.parquet"
+    models, name = open_models(run.folder), "probabilities.parquet"
+    prediction = predict(models, track.folder, intervals=False)
     assert (prediction.folder / name).read_bytes() == (run.folder / name).read_bytes()
     assert prediction.warnings == ()
-    again = predict(open_models(run.folder), track.folder, split="train", intervals=False)
+    again = predict(models, track.folder, split="train", intervals=False)
     assert again.warnings == ()  # each is answered by the model that did not learn from it
-    ids = [f"s{i:03}" for i in range(3)]
-    other = made_corpus(
-        tmp_path / "small", name="small", samples=pa.table({"sample_id": ids, "split": ["train", "test", "new"]})
-    )
-    prediction = predict(open_models(run.folder), other.folder, output=tmp_path / "all")
-    assert prediction.warnings == ("2 of 3 samples are in splits that the run learned from",)
+    # a copy is known by its ids; the same values of the column are other groups where ids differ
+    copy = predict(models, renamed(track, tmp_path / "renamed"), split="test", intervals=False)
+    assert (copy.folder / name).read_bytes() == (run.folder / name).read_bytes()
+    test = feature_set(open_candidates(track), run.features)
+    every = models.predict(replace(test, ids=pa.array([f"other-{name}" for name in test.ids.to_pylist()])))
+    means = [model.baseline.predict(test).outputs["valence"] for model in models.models]
+    np.testing.assert_allclose(every.outputs["valence"], np.mean(means, axis=0), rtol=1e-12)
+
+
+def test_a_run_without_some_classes_is_used_again(small_track: SmallTrack, tmp_path: Path) -> None:
+    track = small_track()
+    run = run_baseline(track, "logistic", options=OPTIONS, hold_out=["glad"], output=tmp_path / "run", intervals=False)
+    models = open_models(run.folder)
+    again = predict(models, track.folder, intervals=False)
+    assert again.report is not None and run.report is not None
+    assert again.report["auroc"].value == run.report["auroc"].value
+    assert (again.folder / "submission.csv").read_bytes() == (run.folder / "submission.csv").read_bytes()
+    learned = predict(models, track.folder, split="train", intervals=False)
+    assert len((learned.folder / "submission.csv").read_text().splitlines()) == 61
+    with pytest.raises(UsageError, match=r"ood-emotion has no features: name the track .*such as small"):
+        predict(models, run.folder / "ood-emotion")
+    labels = ("calm", "glad", "angry")
+    other = small_track("two", declaration=DECLARATION.replace('"sad"]', '"angry"]'), labels=labels)
+    with pytest.raises(UsageError, match=r"small without glad declares discrete .* calm, angry"):
+        predict(models, other.folder)
 
 
 def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,10 @@ from merbench.corpus import Feature
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.track import Track, load_track
-from merbench.training import Division, feature_set, training_set
+from merbench.training import Division, feature_set, load_baseline, training_set
 from merbench.training.data import training_candidates
+from merbench.training.needs import wanted_features
+from tests.training.test_declaration import write
 
 DECLARATION = """
 id = "talk"
@@ -87,6 +89,15 @@ def test_a_sequence_is_the_rows_of_a_sample_where_the_feature_is_stored(talk: Ta
     assert [some.of(row).tolist() for row in range(2)] == [FRAMES[6].tolist(), FRAMES[1].tolist()]
     # means of 0, 1, 2 · 1 · nothing · 6, 7
     np.testing.assert_array_equal(train.features["voice.frames"][:, 0], [1, 1, 0, 6.5])
+
+
+def test_a_declared_feature_is_read_as_the_sequences_it_was_pooled_from(talk: Talk, tmp_path: Path) -> None:
+    candidates = training_candidates(talk())
+    for samples, expected in (("sequences", ["voice.frames"]), ("dialogues", ["voice"])):
+        toml = f'title = "Own"\nsamples = "{samples}"\ntracks.talk.features = ["voice"]\n'
+        loaded = load_baseline(write(tmp_path / samples, toml))
+        assert wanted_features(loaded, candidates, None) == expected
+        assert wanted_features(loaded, candidates, ["voice"]) == ["voice"]  # as it is asked for
 
 
 def test_a_sample_without_a_feature_has_no_rows_where_the_baseline_allows_it(talk: Talk) -> None:

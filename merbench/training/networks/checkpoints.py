@@ -35,6 +35,7 @@ _EXAMPLES = 64
 """How many samples of every feature are part of the signature."""
 
 History = list[dict[str, NDArray[np.float64]]]
+"""The values of every epoch: by name, `(folds,)`, NaN for folds that were not trained."""
 
 
 class Checkpoint:

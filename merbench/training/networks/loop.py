@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.errors import UsageError
-from merbench.training.networks.checkpoints import Checkpoint
+from merbench.training.networks.checkpoints import Checkpoint, History
 from merbench.training.networks.learner import Learner, Outputs, Value
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.protocol import Curve, Setup
@@ -24,9 +24,6 @@ from merbench.training.samples import Rows
 
 ValueOf = Callable[[Rows, Outputs], Value]
 """The ranking value, higher is better, of outputs for some rows."""
-
-History = list[dict[str, NDArray[np.float64]]]
-"""The values of every epoch: by name, `(folds,)`, NaN for folds that were not trained."""
 
 
 def train(
