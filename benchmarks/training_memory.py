@@ -112,17 +112,15 @@ def peaks() -> Iterator[dict[str, int]]:
 
 def measure(small: Path, large: Path) -> dict[str, float]:
     """Train on both corpora and return the time and the memory of the second."""
-    from merbench.training import run_baseline
+    from merbench.training import RunSettings, run_baseline
 
     def train(folder: Path) -> Path:
         options = {"epochs": 1}
         run = run_baseline(
             folder / "large",
             "attention",
-            seeds=[0],
-            options=options,
+            RunSettings(seeds=[0], options=options, intervals=False),
             output=folder / "run",
-            intervals=False,
             replace=True,
         )
         return run.folder

@@ -26,7 +26,7 @@ from merbench.resampling import poisson_weights
 from merbench.scoring import compare, score
 from merbench.submission import read_submission
 from merbench.track import load_track
-from merbench.training import ensemble, run_baseline
+from merbench.training import RunSettings, ensemble, run_baseline
 
 LABELS = ("angry", "happy", "sad")
 CATEGORICAL = """
@@ -468,7 +468,7 @@ def test_a_baseline_learns_shares(make: Make, tmp_path: Path, name: str) -> None
     votes = np.array([[4, 1, 0], [0, 4, 1], [1, 0, 4]] * 20)
     candidates = make(DISTRIBUTION, split="train", **columns("v", votes))
     options = {"attention": {"epochs": 3}, "logistic": {"scale": "each", "C": 0.5, "alpha": 1.0}}.get(name, {})
-    done = run_baseline(candidates.track, name, options=options, seeds=[0], output=tmp_path / "run", intervals=False, learning={"folds": 3})  # fmt: skip
+    done = run_baseline(candidates.track, name, RunSettings(options=options, seeds=[0], intervals=False, learning={"folds": 3}), output=tmp_path / "run")  # fmt: skip
     with (tmp_path / "run" / "submission.csv").open(encoding="utf-8", newline="") as file:
         rows = [[float(row[f"v_{label}"]) for label in LABELS] for row in csv.DictReader(file)]
     assert np.sum(rows, axis=1) == pytest.approx(np.ones(30), abs=1e-12)

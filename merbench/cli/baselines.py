@@ -144,34 +144,38 @@ def run_baseline(
         "Do not learn this class; answer how known each sample looks, scored by ood-emotion; repeatable.",
     ),
     device: options.Device = "auto",
+    workers: options.Workers = 1,
+    engine: options.Engine = "local",
     intervals: options.Intervals = True,
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/BASELINE]"),
     tensorboard: Path | None = option(
-        OUTPUT, "--tensorboard DIR", "Also write every epoch for TensorBoard, while training goes on."
+        OUTPUT,
+        "--tensorboard DIR",
+        "Also write every epoch for TensorBoard, while training goes on; with several processes, after each training.",
     ),
     force: options.Force = False,
 ) -> None:
-    """Train a baseline, write its submission, and score it."""
-    from merbench.training import TensorBoard
+    """Train a baseline, write its submission, and score it.
+
+    The same command goes on after it was stopped. Any number of workers writes the same files.
+    """
+    from merbench.training import RunSettings, TensorBoard
     from merbench.training import run_baseline as train
 
+    how = RunSettings(
+        preset=preset,
+        learning=options.learning(folds, select, leave_out),
+        device=device,
+        seeds=seed,
+        features=feature,
+        options=options.baseline_options(settings),
+        hold_out=hold_out or (),
+        intervals=intervals,
+        workers=workers,
+        engine=engine,
+    )
     with progress_bar() as progress, nullcontext() if tensorboard is None else TensorBoard(tensorboard) as log:
-        run = train(
-            track,
-            baseline,
-            device=device,
-            seeds=seed,
-            preset=preset,
-            learning=options.learning(folds, select, leave_out),
-            features=feature,
-            options=options.baseline_options(settings),
-            hold_out=hold_out or (),
-            output=output,
-            intervals=intervals,
-            replace=force,
-            progress=progress,
-            log=log,
-        )
+        run = train(track, baseline, how, output=output, replace=force, progress=progress, log=log)
     for warning in run.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(_summary(run))

@@ -47,7 +47,7 @@ def run_here(function: Callable[[T], R], units: Iterable[Unit[T]]) -> Generator[
     An interrupt ends the unit that is under way, and then everything.
     """
     for name, unit in units:
-        with _interrupted_afterwards():
+        with interrupted_afterwards():
             try:
                 done = Done(name, function(unit))
             except (Exception, SystemExit) as error:
@@ -56,7 +56,7 @@ def run_here(function: Callable[[T], R], units: Iterable[Unit[T]]) -> Generator[
 
 
 @contextmanager
-def _interrupted_afterwards() -> Iterator[None]:
+def interrupted_afterwards() -> Iterator[None]:
     """Raise `KeyboardInterrupt` at the end of the block if an interrupt came meanwhile; at a second one at once.
 
     Libraries that call back, such as FFmpeg for the bytes of a file, take an exception that is raised there for a fault

@@ -24,6 +24,7 @@ from merbench.training.results import BaselineRun
 from merbench.training.run import run_baseline
 from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
+from merbench.training.trainings import RunSettings
 
 __all__ = [
     "Baseline",
@@ -40,6 +41,7 @@ __all__ = [
     "Models",
     "Prediction",
     "Predictions",
+    "RunSettings",
     "Sequences",
     "Setup",
     "Storable",

@@ -144,6 +144,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
     track, test, loaded = run.track, plan.test, plan.loaded
     tested = [seed.test for seed in run.seeds if seed.test is not None]
     only = run.parts[0] if len(run.parts) == 1 else None
+    trained = [part for seed in run.seeds for part in seed.parts]  # in other processes, or by an interrupted run
     return {
         "schema": SCHEMA,
         "track": {"key": track.key, "fingerprint": track.fingerprint, "content": track.content},
@@ -173,7 +174,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "test": mean_and_deviation(tested) if tested else None,
         **({"hold_out": list(run.hold_out)} if run.hold_out else {}),
         **({"warnings": list(run.warnings)} if run.warnings else {}),
-        "versions": versions(),
+        "versions": versions() | {name: number for part in trained for name, number in part.versions.items()},
         "wall_time_s": run.wall_time_s,
     }
 

@@ -28,6 +28,7 @@ class PartRun:
     fit: CrossFit = field(repr=False)  # the result of cross-validation
     weights: Arrays | None = field(default=None, repr=False)  # of the model; None if it cannot be stored
     history: Values = field(default_factory=dict, repr=False)  # of its epochs by name, `(epochs, folds)`
+    versions: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the packages it was trained with
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,11 @@ each seed and part, in which a baseline stores the state of its training, and is
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.corpus.candidates import Candidates
-from merbench.errors import MalformedFile, OutputError, fault, json_text
+from merbench.errors import MalformedFile, OutputError, fault, json_text, plural
 from merbench.files.reading import read_bounded, sha256_bytes
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.files.writing import require_alone, write_text
@@ -30,7 +31,7 @@ from merbench.training.protocol import CrossFit, Curve, Predictions
 from merbench.training.results import PartRun
 from merbench.training.selection import Trial
 
-SELECTED, TRAINED = "selected.json", "trained.safetensors"
+SELECTED, TRAINED, LOCK = "selected.json", "trained.safetensors", "lock"
 
 MOST_SELECTED_BYTES = 100_000_000
 """The largest file of trials that is read."""
@@ -67,37 +68,41 @@ class Unfinished:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.n_resumed = 0  # models that an earlier run had trained
 
     def of_part(self, seed: int, part: int) -> Path:
         """Return the folder of one training."""
         return self.folder / f"seed-{seed}-{part}"
 
     def selected(self, part: int) -> tuple[dict[str, Any], list[Trial]] | None:
-        """Return the options that were selected for a part, and all trials; None if they were not."""
+        """Return the options that were selected for a part, and all trials; None if selection did not end."""
+        options, trials = self._selection(part)
+        return None if options is None else (options, trials)
+
+    def trials(self, part: int) -> list[Trial]:
+        """Return what the selection of a part, which did not end, has tried."""
+        return self._selection(part)[1]
+
+    def _selection(self, part: int) -> tuple[dict[str, Any] | None, list[Trial]]:
         path = self.folder / f"part-{part}" / SELECTED
         try:
             content = json.loads(read_bounded(path, MOST_SELECTED_BYTES))
-            trials = [Trial(trial["options"], tuple(map(float, trial["value"]))) for trial in content["trials"]]
-            return dict(content["options"]), trials
+            trials = [Trial(dict(trial["options"]), tuple(map(float, trial["value"]))) for trial in content["trials"]]
+            return None if content["options"] is None else dict(content["options"]), trials
         except (OSError, ValueError, TypeError, KeyError, RecursionError):  # selected again
-            return None
+            return None, []
 
-    def keep_selected(self, part: int, options: Mapping[str, Any], trials: list[Trial]) -> None:
-        """Store the options that were selected for a part, and all trials."""
+    def keep_trials(self, part: int, trials: Sequence[Trial], options: Mapping[str, Any] | None = None) -> None:
+        """Store what the selection of a part has tried and, if it ended, the options that were selected."""
         content = [{"options": dict(trial.options), "value": list(map(repr, trial.value))} for trial in trials]
-        text = json.dumps({"options": dict(options), "trials": content})
+        text = json.dumps({"options": None if options is None else dict(options), "trials": content})
         write_text(self.folder / f"part-{part}" / SELECTED, text)
 
     def trained(self, seed: int, part: int) -> PartRun | None:
         """Return what a training resulted in; None if it did not end."""
         try:
-            arrays, about = read_tensors(self.of_part(seed, part) / TRAINED)
-            result = _part_run(arrays, about)
+            return _part_run(*read_tensors(self.of_part(seed, part) / TRAINED))
         except (OSError, MalformedFile, ValueError, TypeError, KeyError):  # trained again
             return None
-        self.n_resumed += 1
-        return result
 
     def keep_trained(self, seed: int, part: int, result: PartRun) -> None:
         """Store what a training resulted in, in place of the state of the training."""
@@ -107,32 +112,65 @@ class Unfinished:
             if path.name != TRAINED:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    def kept(self) -> str:
+        """Return how much of the run is kept; empty if nothing is."""
+        parts = [folder for folder in self.folder.glob("*") if any(path.is_file() for path in folder.rglob("*"))]
+        trained = sum((folder / TRAINED).is_file() for folder in parts)
+        selections = sum((folder / SELECTED).is_file() for folder in parts)
+        counts = {
+            "trained model": trained,
+            "half-trained model": len(parts) - trained - selections,
+            "selection": selections,
+        }
+        return ", ".join(plural(n, what) for what, n in counts.items() if n)
+
 
 @contextmanager
 def unfinished(run: Path, digest: str) -> Iterator[Unfinished]:
-    """Yield the folder of an unfinished run; it is removed when the block ends without an error, and kept otherwise.
+    """Yield the folder of an unfinished run; it is removed when the block ends without an error, or with nothing in it.
+
+    What runs with other inputs left there stays.
 
     Raises:
-        UsageError: another process trains the same run.
+        UsageError: another process trains a run into the same folder.
     """
     every = run.with_name(f".{run.name}.unfinished")
-    folder = every / digest[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("ab")
-    except OSError as error:
-        raise OutputError(f"{run}: cannot be written: {fault(error)}") from error
-    with lock:
-        require_alone(lock.fileno(), f"{run}: another process is training this run")
+    with _alone(every, run):
+        state = Unfinished(every.absolute() / digest[:16])
+        is_done = False
         try:
-            yield Unfinished(folder)
-        except BaseException as error:
-            if [path.name for path in folder.iterdir()] == ["lock"]:  # nothing was done
-                shutil.rmtree(every, ignore_errors=True)
-            elif isinstance(error, KeyboardInterrupt):
-                print(f"what was trained is kept in {every}; the same command goes on", file=sys.stderr)
+            yield state
+            is_done = True
+        except KeyboardInterrupt:
+            if kept := state.kept():
+                print(f"kept in {every}: {kept}; the same command goes on", file=sys.stderr)
             raise
-    shutil.rmtree(every, ignore_errors=True)
+        finally:
+            if is_done or not state.kept():
+                shutil.rmtree(state.folder, ignore_errors=True)
+            with suppress(OSError):
+                if [path.name for path in every.iterdir()] == [LOCK]:
+                    shutil.rmtree(every, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path, run: Path) -> Iterator[None]:
+    """Lock a folder, which is made, as long as the block runs."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK).open("ab")
+        except OSError as error:
+            raise OutputError(f"{run}: cannot be written: {fault(error)}") from error
+        with lock:
+            require_alone(lock.fileno(), f"{run}: another process is training a run into this folder")
+            try:
+                is_there = os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat())
+            except OSError:
+                is_there = False
+            if is_there:  # a process that ended meanwhile would have removed it
+                yield
+                return
 
 
 def _stored(result: PartRun) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -148,6 +186,7 @@ def _stored(result: PartRun) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "notes": result.fit.notes,
         "details": dict(result.fit.details),
         "storable": result.weights is not None,
+        "versions": dict(result.versions),
     }
     if curve is not None:
         arrays |= {"loss": curve.loss, "value": curve.value, "best_epoch": np.array(curve.best_epoch)}
@@ -172,4 +211,5 @@ def _part_run(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> P
         ),
         named("weight") if about["storable"] else None,
         named("history"),
+        {str(name): str(number) for name, number in dict(about["versions"]).items()},
     )

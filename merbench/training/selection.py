@@ -136,12 +136,28 @@ class Trial:
 
 
 def select_options(
-    loaded: LoadedBaseline, options: Options, choices: Mapping[str, Sequence[Any]], train: TrainingSet, setup: Setup
+    loaded: LoadedBaseline,
+    options: Options,
+    choices: Mapping[str, Sequence[Any]],
+    train: TrainingSet,
+    setup: Setup,
+    *,
+    before: Sequence[Trial] = (),
+    keep: Callable[[Sequence[Trial]], None] = lambda trials: None,
 ) -> tuple[dict[str, Any], list[Trial]]:
     """Return the options selected by cross-validation on the training set, and all trials.
 
     Options are selected one after the other, in the order declared, each with the current values of the others. Of
     equally good values the current one is kept, else the first: an option without effect stays as it was.
+
+    Args:
+        loaded: the baseline.
+        options: the options before selection.
+        choices: the options that are selected, and from which values.
+        train: what is learned from.
+        setup: seed, folds, device, and who follows the trials.
+        before: trials of a selection that was interrupted, which are not made again.
+        keep: given all trials after each.
     """
     chosen, trials = dict(options), list[Trial]()
     done, total = 0, sum(map(len, choices.values()))
@@ -153,8 +169,10 @@ def select_options(
             tried = {**chosen, name: value}
             trial = next((trial for trial in trials if trial.options == tried), None)
             if trial is None:
-                trial = evaluated(loaded, tried, train, replace(setup, progress=silent))
+                trial = next((trial for trial in before if trial.options == tried), None)
+                trial = trial or evaluated(loaded, tried, train, replace(setup, progress=silent))
                 trials.append(trial)
+                keep(trials)
             candidates.append(trial)
             done += 1
             setup.progress(done, total)

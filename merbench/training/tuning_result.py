@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from merbench.charts import SearchCurve, search_chart
-from merbench.engine import ShowProgress, run
+from merbench.engine import ShowProgress
 from merbench.errors import UsageError, listed, plural
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import write_text
@@ -24,6 +22,7 @@ from merbench.training.output import RECORD, SUBMISSION, versions
 from merbench.training.run import run_baseline
 from merbench.training.selection import ranking_signs
 from merbench.training.study import TrialRecord
+from merbench.training.trainings import RunSettings
 from merbench.training.tuning import JSON, MARKDOWN, Trials
 from merbench.training.tuning_report import Compared, Search, Spread, TrialRow, TuningReport, best_of
 
@@ -136,16 +135,9 @@ def _trained(
         BEST: {search.left_out: search.best_trial.options for search in searches},
         DEFAULT: {},
     }
-    units = [(name, (name, options)) for name, options in chosen.items() if not _is_trained(trials, name, options)]
-    workers, engine = max(min(trials.settings.workers, len(units)), 1), trials.settings.engine
-    if workers == 1 and engine == "local":
-        for _, unit in units:
-            _train(trials, unit, progress)
-    else:
-        with closing(run(partial(_train, trials), units, workers=workers, engine=engine)) as done:
-            for item in done:
-                if item.error is not None:
-                    raise item.error
+    for name, options in chosen.items():
+        if not _is_trained(trials, name, options):
+            _train(trials, name, options, progress)
     best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
     return best, default
 
@@ -162,17 +154,14 @@ def _is_trained(trials: Trials, name: str, part_options: PartOptions) -> bool:
     return is_same and [run["seed"] for run in record["runs"]] == list(range(trials.settings.runs))
 
 
-def _train(trials: Trials, unit: tuple[str, PartOptions], progress: ShowProgress | None = None) -> None:
-    name, part_options = unit
+def _train(trials: Trials, name: str, part_options: PartOptions, progress: ShowProgress | None) -> None:
     settings = trials.settings
 
     def show(text: str, done: int, total: int) -> None:
         if progress is not None:
             progress(f"{name} options, {text}", done, total)
 
-    run_baseline(
-        trials.track,
-        trials.baseline,
+    how = RunSettings(
         preset=settings.preset,
         learning=settings.learning,
         device=settings.device,
@@ -180,11 +169,11 @@ def _train(trials: Trials, unit: tuple[str, PartOptions], progress: ShowProgress
         features=settings.features,
         options=settings.options,
         part_options=part_options,
-        output=trials.folder / name,
         intervals=False,
-        replace=True,
-        progress=show,
+        workers=settings.workers,
+        engine=settings.engine,
     )
+    run_baseline(trials.track, trials.baseline, how, output=trials.folder / name, replace=True, progress=show)
 
 
 def _differences(trials: Trials, how: Resampling) -> dict[str, Difference]:

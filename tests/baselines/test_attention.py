@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import generator
 from merbench.training.networks.network import Shape
@@ -80,11 +80,8 @@ def test_on_the_sample_it_reaches_its_band(sample_home: Path, tmp_path: Path) ->
     run = run_baseline(
         "mer-semi",
         "attention",
-        seeds=[0],
-        options={"epochs": 6},
-        device="cpu",
+        RunSettings(seeds=[0], options={"epochs": 6}, device="cpu", intervals=False),
         output=tmp_path / "run",
-        intervals=False,
     )
     assert run.report is not None
     assert 0.65 <= (run.report["weighted_f1"].value or 0.0) <= 0.85

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from merbench.track import load_track
-from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet, load_baseline, run_baseline
+from merbench.training import (
+    Dialogues,
+    FeatureSet,
+    RunSettings,
+    Sequences,
+    Setup,
+    TrainingSet,
+    load_baseline,
+    run_baseline,
+)
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import generator
 from merbench.training.networks.network import NetworkBaseline, Shape
@@ -139,7 +148,10 @@ def test_it_runs_on_a_track_of_dialogues(small_track: SmallTrack, tmp_path: Path
     track = small_track(columns={"dialogue": dialogues, "position": list(range(10)) * sizes})
     options = {"epochs": 20, "hidden": 16, "encoded": 16, "layers": [16], "learning_rate": 0.01, "batch_size": 2}
     run = run_baseline(
-        track, "context-gru", seeds=[0], options=options, device="cpu", output=tmp_path / "run", intervals=False
+        track,
+        "context-gru",
+        RunSettings(seeds=[0], options=options, device="cpu", intervals=False),
+        output=tmp_path / "run",
     )
     assert run.report is not None
     assert (run.report["weighted_f1"].value or 0.0) > 0.6

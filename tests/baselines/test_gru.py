@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import generator
 from merbench.training.networks.network import Shape
@@ -83,13 +83,19 @@ def test_dropout_acts_in_training_alone() -> None:
 def test_vectors_are_sequences_of_one_row(small_track: SmallTrack, tmp_path: Path) -> None:
     options = {"epochs": 12, "hidden": 16, "batch_size": 8, "learning_rate": 0.01}
     run = run_baseline(
-        small_track(), "gru", seeds=[0], options=options, device="cpu", output=tmp_path / "run", intervals=False
+        small_track(),
+        "gru",
+        RunSettings(seeds=[0], options=options, device="cpu", intervals=False),
+        output=tmp_path / "run",
     )
     # three classes of vectors around distinct centres: guessing would be right for a third
     assert run.report is not None
     assert (run.report["weighted_f1"].value or 0.0) > 0.6
     first = run.seeds[0].predictions.outputs["discrete"]
     again = run_baseline(
-        small_track("two"), "gru", seeds=[0], options=options, device="cpu", output=tmp_path / "again", intervals=False
+        small_track("two"),
+        "gru",
+        RunSettings(seeds=[0], options=options, device="cpu", intervals=False),
+        output=tmp_path / "again",
     )
     np.testing.assert_array_equal(again.seeds[0].predictions.outputs["discrete"], first)

@@ -9,7 +9,7 @@ import pytest
 
 from merbench.files.paths import shipped_folder
 from merbench.track import load_track
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from tests.training.conftest import DECLARATION, SmallTrack
 
 
@@ -27,7 +27,7 @@ def guides_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_guides_baseline_runs(sample_home: Path, tmp_path: Path, guides_baseline: str) -> None:
-    run = run_baseline("mer-multi", guides_baseline, output=tmp_path / "run", intervals=False)
+    run = run_baseline("mer-multi", guides_baseline, RunSettings(intervals=False), output=tmp_path / "run")
     assert run.report is not None
     assert (run.report["weighted_f1"].value or 0.0) > 0.65
 
@@ -46,7 +46,7 @@ def test_it_runs_on_a_track_of_one_target_and_with_a_label_nobody_has(
     (folder / "track.toml").write_text(text, encoding="utf-8")
     track = load_track(folder)
     assert list(track.targets) == [target]
-    run = run_baseline(track, guides_baseline, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, guides_baseline, RunSettings(intervals=False), output=tmp_path / "run")
     assert run.report is not None and run.report[metric].value is not None
     if target == "discrete":
         assert run.seeds[0].predictions.outputs[target].shape == (30, 4)
@@ -66,6 +66,6 @@ samples = "sequences"
 defaults = { hidden = 16, epochs = 30, batch_size = 8, learning_rate = 0.01 }
 """
     (folder / "baseline.toml").write_text(declaration, encoding="utf-8")
-    run = run_baseline(small_track(), folder, output=tmp_path / "run", intervals=False)
+    run = run_baseline(small_track(), folder, RunSettings(intervals=False), output=tmp_path / "run")
     assert run.report is not None
     assert (run.report["weighted_f1"].value or 0.0) > 0.6  # a third by chance

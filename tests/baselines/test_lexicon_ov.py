@@ -13,7 +13,7 @@ from merbench.metrics.lists import Lists
 from merbench.scoring import compare
 from merbench.targets.label_set import read_label_lists
 from merbench.targets.text import words_in_text
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 
 MODEL = load_baseline("lexicon-ov").module
 
@@ -57,9 +57,13 @@ def test_what_is_answered_follows_from_classes_and_words_said() -> None:
 @pytest.mark.slow
 def test_on_the_sample_it_beats_the_most_frequent_words(sample_home: Path, tmp_path: Path) -> None:
     options = {"C": 0.01, "threshold": 0.1}
-    ours = run_baseline("mer-ov", "lexicon-ov", options=options, output=tmp_path / "lexicon-ov", intervals=False)
+    ours = run_baseline(
+        "mer-ov", "lexicon-ov", RunSettings(options=options, intervals=False), output=tmp_path / "lexicon-ov"
+    )
     # three words are the best number of them on the training split
-    three = run_baseline("mer-ov", "majority", options={"n_words": 3}, output=tmp_path / "three", intervals=False)
+    three = run_baseline(
+        "mer-ov", "majority", RunSettings(options={"n_words": 3}, intervals=False), output=tmp_path / "three"
+    )
     assert ours.report is not None and three.report is not None
     assert ours.report["overall"].value == pytest.approx(0.7206, abs=0.005)
     files = {"ours": ours.folder / "submission.csv", "three": three.folder / "submission.csv"}

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from merbench.corpus.candidates import open_candidates
 from merbench.scoring import compare
-from merbench.training import feature_set, load_baseline, run_baseline, training_set
+from merbench.training import RunSettings, feature_set, load_baseline, run_baseline, training_set
 from merbench.training.protocol import Setup
 from tests.training.conftest import SmallTrack
 
@@ -59,7 +59,10 @@ def test_on_the_sample_fusion_pays(sample_home: Path, tmp_path: Path) -> None:
     for names in (["audio"], ["video"], ["text"], ["audio", "video", "text"]):
         name = "-".join(names)
         runs[name] = run_baseline(
-            "mer-multi", "logistic", features=names, options=options, output=tmp_path / name, intervals=False
+            "mer-multi",
+            "logistic",
+            RunSettings(features=names, options=options, intervals=False),
+            output=tmp_path / name,
         )
     f1 = {name: run.report["weighted_f1"].value for name, run in runs.items() if run.report}
     fused = f1.pop("audio-video-text")

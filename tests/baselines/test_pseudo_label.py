@@ -17,6 +17,7 @@ from merbench.files.reading import sha256_file
 from merbench.training import (
     FeatureSet,
     Predictions,
+    RunSettings,
     Setup,
     TrainingSet,
     feature_set,
@@ -166,7 +167,7 @@ def test_a_development_set_is_one_division(small_track: SmallTrack) -> None:
 
 def test_what_it_keeps_is_more_often_right_than_what_it_does_not(sample_home: Path, tmp_path: Path) -> None:
     run = run_baseline(
-        "mer-semi", "pseudo-label", options={"base": "logistic"}, output=tmp_path / "run", intervals=False
+        "mer-semi", "pseudo-label", RunSettings(options={"base": "logistic"}, intervals=False), output=tmp_path / "run"
     )
     record = json.loads((run.folder / "run.json").read_text())
     details = record["runs"][0]["details"]

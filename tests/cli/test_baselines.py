@@ -145,7 +145,7 @@ def test_an_interrupted_run_is_kept_and_goes_on(here: Path, capsys: Capture) -> 
         [sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=False
     )
     kept = Path("runs/mer-multi/.majority.unfinished")
-    message = f"what was trained is kept in {kept}; the same command goes on\ninterrupted\n"
+    message = f"kept in {kept}: 1 trained model; the same command goes on\ninterrupted\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", message)
     assert not Path("runs/mer-multi/majority").exists()
     assert run(["run-baseline", "mer-multi", "--baseline", "majority", "--no-intervals"]) == 0

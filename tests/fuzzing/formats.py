@@ -51,7 +51,7 @@ from merbench.synonyms.released import RELEASES
 from merbench.synonyms.released import read_release as read_groups_release
 from merbench.targets.distribution import DistributionTarget
 from merbench.track import load_track, parse_track
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from merbench.training.declaration import read_baseline
 from merbench.training.prediction import open_models
 from merbench.training.records import read_run
@@ -614,7 +614,7 @@ def _trainings(folder: Path) -> dict[str, Format]:
     reference = pa.table({"sample_id": ids, "mood": ["glad", "sad", "sad"] * 4, "valence": np.arange(12.0)})
     made_corpus(track / "corpus", name="learned", samples=samples, reference=reference)
     (track / "track.toml").write_text(LEARNED, encoding="utf-8")
-    trained = run_baseline(track, "majority", output=run, intervals=False)
+    trained = run_baseline(track, "majority", RunSettings(intervals=False), output=run)
     record, model = (run / "run.json").read_bytes(), run / "models" / "seed-0.safetensors"
     weights, digest = model.read_bytes(), sha256_bytes(model.read_bytes()).encode()
     part = Unfinished(folder / "unfinished")

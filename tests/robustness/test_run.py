@@ -18,7 +18,7 @@ from merbench.errors import Inapplicable, IntegrityError, UsageError, WithheldRe
 from merbench.robustness import RobustnessReport
 from merbench.robustness.grid import Condition
 from merbench.robustness.samples import Source
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from merbench.training.plan import with_learning
 from tests.robustness.conftest import (
     N_TEST,
@@ -80,7 +80,10 @@ def test_the_clean_row_is_what_run_baseline_scores(corrupted_track: CorruptedTra
     track = corrupted_track()
     report = scored(track, {"snr_db": [5]}, intervals=True, options={"scale": "each"}, folds=3)
     run = run_baseline(
-        track, "logistic", options={"scale": "each"}, learning={"folds": 3}, seeds=[0], output=tmp_path / "run"
+        track,
+        "logistic",
+        RunSettings(options={"scale": "each"}, learning={"folds": 3}, seeds=[0]),
+        output=tmp_path / "run",
     )
     assert run.report is not None
     assert report.clean.scores == run.report.scores  # intervals, too

@@ -33,7 +33,7 @@ from merbench.targets.segments import SegmentsTarget
 from merbench.targets.text import TextTarget
 from merbench.targets.trajectory import TrajectoryTarget
 from merbench.track import Track, list_tracks
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.plan import why_not
 
 N = 40
@@ -240,6 +240,6 @@ def test_every_track_whose_data_are_here_can_be_learned(track: Track, tmp_path: 
         has_losses = all(target.loss for target in track.targets.values())
         if track.corpus != "sample":  # whose features the baseline names
             assert (reasons["logistic"] == "") == has_losses
-        done = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+        done = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
         assert done.report is not None
         assert sum(part.n_test for part in done.parts) == done.report.counts["candidates"]

@@ -14,7 +14,16 @@ from merbench.corpus import Feature, add_features
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UnknownName, UsageError
 from merbench.track import CorruptionSpec, Track, load_track
-from merbench.training import Predictions, Setup, feature_set, load_baseline, random_folds, run_baseline, training_set
+from merbench.training import (
+    Predictions,
+    RunSettings,
+    Setup,
+    feature_set,
+    load_baseline,
+    random_folds,
+    run_baseline,
+    training_set,
+)
 from merbench.training.folds import grouped_folds
 from merbench.training.selection import scores
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
@@ -223,7 +232,7 @@ def test_flips_reach_only_the_training_split_and_are_recorded(sample_home: Path,
     assert np.mean(clean != corrupted) == pytest.approx(0.3, abs=0.05)
     assert np.array_equal(labels(track, "dev"), labels(load_track("mer-multi"), "dev"))
     assert np.array_equal(labels(track), corrupted)
-    run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
     record = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     assert record["label_corruption"] == {
         "symmetric_flips.rate": 0.3,

@@ -11,7 +11,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.files.reading import sha256_file
 from merbench.track import Track
-from merbench.training import ensemble, run_baseline
+from merbench.training import RunSettings, ensemble, run_baseline
 from tests.training.conftest import N_TEST, SmallTrack
 
 
@@ -57,7 +57,7 @@ def test_an_ensemble_of_runs_is_a_run(small_track: SmallTrack, tmp_path: Path) -
 def test_what_cannot_be_averaged(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
     out = tmp_path / "out"
-    run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
     with pytest.raises(UsageError, match=r"^an ensemble needs at least two runs, not 1$"):
         ensemble(track, [run.folder], output=out)
     for weights in ([1.0], [1.0, 0.0], [1.0, float("nan")]):

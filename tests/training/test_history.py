@@ -14,7 +14,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from merbench.cli import run as command
 from merbench.errors import MissingExtra, OutputError
-from merbench.training import Curve, run_baseline
+from merbench.training import Curve, RunSettings, run_baseline
 from merbench.training.history import Epochs, TensorBoard, TrainingHistory, joined, write_history
 from tests.training.conftest import SmallTrack
 
@@ -81,14 +81,16 @@ def test_curves_of_several_trainings_are_next_to_each_other() -> None:
 def test_a_run_has_the_values_that_its_curve_shows(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
     options = {"hidden": [4], "epochs": 3}
-    run = run_baseline(track, "attention", options=options, seeds=[0, 2], output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, "attention", RunSettings(options=options, seeds=[0, 2], intervals=False), output=tmp_path / "run"
+    )
     table = pq.read_table(run.folder / "history.parquet")
     assert table.column_names[:3] == ["seed", "epoch", "fold"] and table.num_rows == 2 * 3 * 5
     curve = run.seeds[0].parts[0].fit.curve
     assert curve is not None
     np.testing.assert_array_equal(table["loss"].to_numpy()[:15].reshape(3, 5), curve.loss)
     np.testing.assert_array_equal(table["value"].to_numpy()[:15].reshape(3, 5), curve.value)
-    majority = run_baseline(track, "majority", output=tmp_path / "majority", intervals=False)
+    majority = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "majority")
     assert not (majority.folder / "history.parquet").exists()
 
 

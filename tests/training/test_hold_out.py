@@ -15,7 +15,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.scoring import score
 from merbench.track import load_track
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.hold_out import without_classes
 from merbench.training.plan import make_plan
 from tests.training.conftest import DECLARATION, N_TEST, SmallTrack
@@ -39,7 +39,9 @@ def test_samples_of_the_class_are_not_learned(small_track: SmallTrack) -> None:
 
 def test_the_run_is_scored_by_ood_emotion_as_scikit_learn_would(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    run = run_baseline(track, "logistic", options=FIXED, hold_out=["glad"], output=tmp_path / "run", seeds=[0, 1])
+    run = run_baseline(
+        track, "logistic", RunSettings(options=FIXED, hold_out=["glad"], seeds=[0, 1]), output=tmp_path / "run"
+    )
     assert run.report is not None
     lines = (run.folder / "submission.csv").read_text().splitlines()
     assert lines[0] == "sample_id,score"
@@ -57,7 +59,9 @@ def test_the_run_is_scored_by_ood_emotion_as_scikit_learn_would(small_track: Sma
 
 def test_groups_are_left_out_and_classes_held_out_together(small_track: SmallTrack, tmp_path: Path) -> None:
     track = parted(small_track)
-    run = run_baseline(track, "logistic", options=FIXED, hold_out=["sad"], output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, "logistic", RunSettings(options=FIXED, hold_out=["sad"], intervals=False), output=tmp_path / "run"
+    )
     assert len(run.parts) == 3
     lines = (run.folder / "submission.csv").read_text().splitlines()
     assert len(lines) == 91  # all samples are answered, those of the class too
@@ -79,7 +83,7 @@ def test_labels_of_another_corpus_are_held_out(tmp_path: Path) -> None:
 )
 def test_classes_that_cannot_be_held_out(small_track: SmallTrack, classes: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        run_baseline(small_track(), "majority", hold_out=classes)
+        run_baseline(small_track(), "majority", RunSettings(hold_out=classes))
     assert str(caught.value) == message
 
 
@@ -95,7 +99,7 @@ def test_tracks_without_classes_and_secret_ones_are_refused(small_track: SmallTr
 
 
 def test_without_test_references_there_is_a_submission(small_track: SmallTrack, tmp_path: Path) -> None:
-    run = run_baseline(small_track(withheld=True), "majority", hold_out=["glad"], output=tmp_path / "run")
+    run = run_baseline(small_track(withheld=True), "majority", RunSettings(hold_out=["glad"]), output=tmp_path / "run")
     assert run.report is None
     assert "withheld" in run.withheld
     assert len((run.folder / "submission.csv").read_text().splitlines()) == N_TEST + 1

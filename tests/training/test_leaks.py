@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from merbench.corpus.candidates import Candidates
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from merbench.training.output import write_predictions
 from merbench.training.run import _seed_run as seed_run
 from tests.training.conftest import SmallTrack
@@ -52,12 +52,8 @@ def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
     run_baseline(
         track,
         baseline,
-        seeds=[0, 1],
-        options=options,
-        hold_out=hold_out,
+        RunSettings(seeds=[0, 1], options=options, hold_out=hold_out, intervals=False, **declaration_of_dev),
         output=tmp_path / "run",
-        intervals=False,
-        **declaration_of_dev,
     )
     first = events.index("references of test")
     assert events[:first].count("a seed has answered") == 2

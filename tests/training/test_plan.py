@@ -14,7 +14,7 @@ from made_corpus import made_corpus
 from merbench.corpus import ExtractionRecord, Feature
 from merbench.errors import DeclarationError, UsageError
 from merbench.track import Track, load_track
-from merbench.training import load_baseline, run_baseline
+from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.plan import make_plan, why_not, with_learning
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
@@ -38,7 +38,7 @@ def test_each_group_is_answered_by_a_model_of_the_others_in_one_submission(
     for n, part in enumerate(plan.parts):
         assert part.answered.tolist() == list(range(n, 90, 3))
         assert sorted([*part.learned.tolist(), *part.answered.tolist()]) == list(range(90))
-    run = run_baseline(track, "logistic", options=FIXED, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "logistic", RunSettings(options=FIXED, intervals=False), output=tmp_path / "run")
     assert run.report is not None
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [(part["left_out"], part["n_train"], part["n_test"]) for part in record["parts"]] == [
@@ -64,7 +64,10 @@ def test_the_answers_for_a_group_do_not_depend_on_its_references(
     order[own] = own[::-1]
     first, second = (
         run_baseline(
-            parted(small_track, name, test_order=given), baseline, seeds=[0], output=tmp_path / name, intervals=False
+            parted(small_track, name, test_order=given),
+            baseline,
+            RunSettings(seeds=[0], intervals=False),
+            output=tmp_path / name,
         )
         for name, given in (("a", None), ("b", order))
     )
@@ -83,7 +86,7 @@ def test_a_preset_gives_seeds_folds_and_options(small_track: SmallTrack, tmp_pat
         "[presets.paper]\nseeds = [4, 5]\nfolds = 3\noptions = { n_words = 2 }\n"
     )
     track = small_track()
-    run = run_baseline(track, folder, preset="paper", output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, folder, RunSettings(preset="paper", intervals=False), output=tmp_path / "run")
     assert [seed.seed for seed in run.seeds] == [4, 5]
     assert run.options == {"n_words": 2}
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -92,25 +95,24 @@ def test_a_preset_gives_seeds_folds_and_options(small_track: SmallTrack, tmp_pat
     given = run_baseline(
         track,
         folder,
-        preset="paper",
-        seeds=[1],
-        learning={"folds": 2},
-        options={"n_words": 1},
+        RunSettings(preset="paper", seeds=[1], learning={"folds": 2}, options={"n_words": 1}, intervals=False),
         output=tmp_path / "given",
-        intervals=False,
     )
     assert ([seed.seed for seed in given.seeds], given.options, given.cross_validation["n_folds"]) == (
         [1], {"n_words": 1}, 2,
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"no preset of baseline 'voting' named 'papr'; did you mean 'paper'"):
-        run_baseline(track, folder, preset="papr")
+        run_baseline(track, folder, RunSettings(preset="papr"))
 
 
 def test_a_run_may_replace_what_the_track_declares_and_records_it(small_track: SmallTrack, tmp_path: Path) -> None:
     columns: dict[str, list[str | None]] = {"speaker": [f"p{i % 10}" for i in range(N_TRAIN + N_TEST)]}
     track = small_track(columns=columns)
     run = run_baseline(
-        track, "majority", learning={"selection": "leave-one-group-out"}, output=tmp_path / "run", intervals=False
+        track,
+        "majority",
+        RunSettings(learning={"selection": "leave-one-group-out"}, intervals=False),
+        output=tmp_path / "run",
     )
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["cross_validation"]["selection"] == "leave-one-group-out"
@@ -122,7 +124,9 @@ def test_a_run_may_replace_what_the_track_declares_and_records_it(small_track: S
     }
     assert run.track.fingerprint == track.fingerprint
     assert run.track.training.digest != track.training.digest
-    left = run_baseline(track, "majority", learning={"leave_out": "speaker"}, output=tmp_path / "left", intervals=False)
+    left = run_baseline(
+        track, "majority", RunSettings(learning={"leave_out": "speaker"}, intervals=False), output=tmp_path / "left"
+    )
     # What is left out is of the split that is answered: 30 samples of 10 speakers.
     assert next((part.left_out, part.n_train, part.n_test) for part in left.parts) == ("p0", 27, 3)
 
@@ -137,7 +141,7 @@ def test_groups_of_a_split_with_a_secret_part_are_not_left_out(small_track: Smal
     hidden = DECLARATION.replace('test = "test"', 'test = { source = "test", hidden = true }')
     track = small_track(declaration=hidden, columns={"speaker": [f"p{i % 3}" for i in range(N_TRAIN + N_TEST)]})
     with pytest.raises(UsageError, match="small: which samples of split 'test' are scored is secret"):
-        run_baseline(track, "majority", learning={"leave_out": "speaker"})
+        run_baseline(track, "majority", RunSettings(learning={"leave_out": "speaker"}))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ def test_another_corpus_is_read_with_its_labels_and_scale(tmp_path: Path) -> Non
     assert len(train) == 45  # 15 of 60 samples are of the label that is ignored
     assert np.bincount(train.targets["discrete"]).tolist() == [15, 15, 15]
     assert sorted(set(train.targets["valence"].tolist())) == [-1.0, 0.0, 1.0]
-    run = run_baseline(track, "logistic", options=FIXED, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "logistic", RunSettings(options=FIXED, intervals=False), output=tmp_path / "run")
     assert run.report is not None
     codes, answers = np.arange(20) % 4, run.seeds[0].predictions.outputs["discrete"].argmax(axis=1)
     assert (answers == codes)[codes < 3].all()  # clusters ten deviations apart; the label of the fourth is not learned
@@ -261,7 +265,7 @@ def test_what_two_corpora_do_not_share_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'shared' has 5 numbers in corpus 'other' and 4 in corpus 'corpus'"):
         run_baseline(track, "logistic")
     with pytest.raises(UsageError, match="no feature of corpus other named 'only-corpus'"):
-        run_baseline(track, "logistic", features=["only-corpus"])
+        run_baseline(track, "logistic", RunSettings(features=["only-corpus"]))
     text = (track.folder / "track.toml").read_text().replace("./other", "elsewhere")
     (track.folder / "track.toml").write_text(text)
     reasons = why_not(load_track(track.folder), [load_baseline("majority")])
@@ -291,7 +295,9 @@ def test_features_of_two_corpora_are_made_in_the_same_way(
 
 def test_speakers_on_both_sides_are_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
     speakers: list[str | None] = [*(f"p{i % 10}" for i in range(N_TRAIN)), *(f"p{8 + i % 15}" for i in range(N_TEST))]
-    run = run_baseline(small_track(columns={"speaker": speakers}), "majority", output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        small_track(columns={"speaker": speakers}), "majority", RunSettings(intervals=False), output=tmp_path / "run"
+    )
     assert run.warnings == (
         "4 of 30 candidates are of values of 'speaker' that are learned from (2: p8, p9); a system does better on them "
         "than on others",

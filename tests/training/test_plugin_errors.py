@@ -13,7 +13,7 @@ from merbench.cli import run
 from merbench.errors import MissingExtra, UsageError
 from merbench.own_code import extra_of, modules_by_extra
 from merbench.track import Track
-from merbench.training import FeatureSet, Setup, load_baseline, run_baseline
+from merbench.training import FeatureSet, RunSettings, Setup, load_baseline, run_baseline
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
@@ -41,7 +41,7 @@ def reported(track: Track, folder: Path, model: str) -> str:
     """Run a baseline with this code and return the message; nothing is written."""
     write(folder, 'title = "Own"\nuses_features = false\n', model)
     with pytest.raises(UsageError) as caught:
-        run_baseline(track, folder, output=folder.parent / "run", intervals=False)
+        run_baseline(track, folder, RunSettings(intervals=False), output=folder.parent / "run")
     assert not (folder.parent / "run").exists()
     return str(caught.value)
 

@@ -32,6 +32,7 @@ from merbench.training import (
     FeatureSet,
     Models,
     Predictions,
+    RunSettings,
     Setup,
     Storable,
     TrainingSet,
@@ -59,7 +60,7 @@ def test_a_restored_baseline_predicts_as_the_fitted_one(
     small_track: SmallTrack, tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     track = small_track()
-    run = run_baseline(track, name, options=options, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, name, RunSettings(options=options, intervals=False), output=tmp_path / "run")
     record = json.loads((run.folder / "run.json").read_text())
     path = run.folder / "models" / "seed-0.safetensors"
     assert record["runs"][0]["models"] == {"models/seed-0.safetensors": sha256_file(path)}
@@ -129,7 +130,10 @@ def trained(small_track: SmallTrack, tmp_path: Path) -> BaselineRun:
     """Return a run of two seeds whose features are not in the order of their names."""
     track, features = small_track(), ["quiet", "loud"]
     return run_baseline(
-        track, "logistic", options=OPTIONS, features=features, seeds=[3, 1], output=tmp_path / "run", intervals=False
+        track,
+        "logistic",
+        RunSettings(options=OPTIONS, features=features, seeds=[3, 1], intervals=False),
+        output=tmp_path / "run",
     )
 
 
@@ -158,7 +162,10 @@ def test_a_restored_network_predicts_as_the_trained_one(small_track: SmallTrack,
     options = {"epochs": 2, "hidden": [4] if name == "attention" else 4}
     features = ["quiet", "loud"]  # not in the order of their names
     run = run_baseline(
-        track, name, options=options, features=features, seeds=[0], output=tmp_path / "run", intervals=False
+        track,
+        name,
+        RunSettings(options=options, features=features, seeds=[0], intervals=False),
+        output=tmp_path / "run",
     )
     predict(open_models(run.folder, device="cpu"), track.folder, intervals=False)
     for file in ("submission.csv", "probabilities.parquet"):
@@ -244,7 +251,9 @@ def test_the_samples_of_another_corpus_are_answered(trained: BaselineRun, tmp_pa
 def test_corrupted_features_are_answered_by_what_was_learned_without(small_track: SmallTrack, tmp_path: Path) -> None:
     noise = '[[corruptions]]\nname = "feature_noise"\nsnr_db = 0\nfactor = 1\n'
     track = small_track(declaration=f"{DECLARATION}{noise}")
-    run = run_baseline(track, "logistic", options=OPTIONS, features=["loud"], output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, "logistic", RunSettings(options=OPTIONS, features=["loud"], intervals=False), output=tmp_path / "run"
+    )
     corrupted = corrupt_corpus(track, tmp_path / "noisy", features={"audio": "loud"}).corpus
     prediction = predict(open_models(run.folder), corrupted.folder, split="test", intervals=False)
     # noise as strong as the signal: the same samples, answered worse
@@ -300,7 +309,7 @@ def test_a_sample_is_answered_by_the_model_that_did_not_learn_from_it(trained: B
 def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track(columns={"fold": [str(1 + i % 3) for i in range(90)]})
     learning = {"leave_out": "fold", "source": ("train", "test")}
-    run = run_baseline(track, "majority", learning=learning, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "majority", RunSettings(learning=learning, intervals=False), output=tmp_path / "run")
     assert len(json.loads((run.folder / "run.json").read_text())["runs"][0]["models"]) == 3
     models, name = open_models(run.folder), "probabilities.parquet"
     prediction = predict(models, track.folder, intervals=False)
@@ -364,7 +373,7 @@ def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.
 
 def test_code_that_changed_is_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', STORED)
-    run = run_baseline(small_track(), own, output=tmp_path / "run", intervals=False)
+    run = run_baseline(small_track(), own, RunSettings(intervals=False), output=tmp_path / "run")
     with pytest.raises(UsageError, match="no baseline named 'own'"):
         open_models(run.folder)
     (own / "model.py").write_text(STORED.replace("zeros(len(test))", "ones(len(test))"))
@@ -374,7 +383,7 @@ def test_code_that_changed_is_a_warning(small_track: SmallTrack, tmp_path: Path)
 
 def test_a_run_without_models_says_so(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", 'title = "Own"\nuses_features = false\n', MODEL)
-    run = run_baseline(small_track(), own, output=tmp_path / "run", intervals=False)
+    run = run_baseline(small_track(), own, RunSettings(intervals=False), output=tmp_path / "run")
     with pytest.raises(UsageError, match="run: has no models: baseline 'own' stored none"):
         open_models(run.folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from merbench.errors import UsageError
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from merbench.training.resume import unfinished
 from tests.training.conftest import SmallTrack
 from tests.training.test_plan import parted
@@ -92,7 +93,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     ends_after: int, small_track: SmallTrack, counting: Path, tmp_path: Path
 ) -> None:
     track = parted(small_track)
-    expected = run_baseline(track, counting, output=tmp_path / "expected", intervals=False)
+    expected = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "expected")
     whole = fits(counting)
     # Three parts: selection tries two values in two folds; then two seeds, each two folds and all samples of the part.
     assert len(whole) == 3 * (2 * 2) + 2 * 3 * 3
@@ -100,10 +101,10 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
     (counting / "ends-after").write_text(str(ends_after))
     with pytest.raises(KeyboardInterrupt):
-        run_baseline(track, counting, output=tmp_path / "run", intervals=False)
+        run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert len(fits(counting)) == ends_after
-    again = run_baseline(track, counting, output=tmp_path / "run", intervals=False)
+    again = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
     selected, trained = min(ends_after // 4, 3), max(0, ends_after - 12) // 3
     assert again.n_resumed == trained
     assert fits(counting) == whole[4 * selected : 12] + whole[12 + 3 * trained :]
@@ -119,11 +120,42 @@ def test_a_run_of_other_inputs_does_not_use_what_was_trained(
     track = small_track()
     (counting / "ends-after").write_text("7")  # the first seed is trained
     with pytest.raises(KeyboardInterrupt):
-        run_baseline(track, counting, output=tmp_path / "run", intervals=False)
+        run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
     assert (tmp_path / ".run.unfinished").is_dir()
-    run = run_baseline(track, counting, options={"bias": 0.5}, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, counting, RunSettings(options={"bias": 0.5}, intervals=False), output=tmp_path / "run")
     assert run.n_resumed == 0
+    assert (run.folder / "run.json").is_file()
+    fits(counting)
+    again = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run", replace=True)
+    assert again.n_resumed == 1  # a run with other inputs does not remove it
     assert not (tmp_path / ".run.unfinished").exists()
+
+
+def test_a_selection_that_is_interrupted_keeps_its_trials(
+    small_track: SmallTrack, counting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    track = small_track()
+    expected = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "expected")
+    every = fits(counting)  # two trials in two folds, then two seeds
+    (counting / "ends-after").write_text("3")
+    with pytest.raises(KeyboardInterrupt):
+        run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
+    fits(counting)
+    kept = tmp_path / ".run.unfinished"
+    assert capsys.readouterr().err == f"kept in {kept}: 1 selection; the same command goes on\n"
+    run = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
+    assert fits(counting) == every[2:]
+    assert without_time(run.folder) == without_time(expected.folder)
+
+
+def test_a_run_that_appeared_meanwhile_is_kept(small_track: SmallTrack, counting: Path, tmp_path: Path) -> None:
+    def appear(*_: object) -> None:
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "run.json").write_text("another's")
+
+    with pytest.raises(UsageError, match="run: already contains a run; --force replaces it"):
+        run_baseline(small_track(), counting, RunSettings(intervals=False), output=tmp_path / "run", progress=appear)
+    assert (tmp_path / "run" / "run.json").read_text() == "another's"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04.", b"{}"])
@@ -131,26 +163,27 @@ def test_what_cannot_be_read_is_trained_again(
     content: bytes, small_track: SmallTrack, counting: Path, tmp_path: Path
 ) -> None:
     track = small_track()
-    expected = run_baseline(track, counting, output=tmp_path / "expected", intervals=False)
+    expected = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "expected")
     fits(counting)
     (counting / "ends-after").write_text("7")
     with pytest.raises(KeyboardInterrupt):
-        run_baseline(track, counting, output=tmp_path / "run", intervals=False)
+        run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
     stored = list((tmp_path / ".run.unfinished").rglob("trained.safetensors"))
     stored += list((tmp_path / ".run.unfinished").rglob("selected.json"))
     assert len(stored) == 2
     for path in stored:
         path.write_bytes(content)
-    run = run_baseline(track, counting, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "run")
     assert run.n_resumed == 0
     assert without_time(run.folder) == without_time(expected.folder)
 
 
-def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("digest", ["0" * 64, "1" * 64])
+def test_two_processes_do_not_train_into_the_same_folder(digest: str, tmp_path: Path) -> None:
     with (
         unfinished(tmp_path / "run", "0" * 64),
-        pytest.raises(UsageError, match=r"run: another process is training this run$"),
-        unfinished(tmp_path / "run", "0" * 64),
+        pytest.raises(UsageError, match=r"run: another process is training a run into this folder$"),
+        unfinished(tmp_path / "run", digest),
     ):
         pass
 
@@ -158,7 +191,7 @@ def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
 def test_nothing_is_left_where_nothing_was_trained(small_track: SmallTrack, counting: Path, tmp_path: Path) -> None:
     (counting / "ends-after").write_text("0")
     with pytest.raises(KeyboardInterrupt):
-        run_baseline(small_track(), counting, output=tmp_path / "run", intervals=False)
+        run_baseline(small_track(), counting, RunSettings(intervals=False), output=tmp_path / "run")
     assert not list(tmp_path.glob(".*"))
 
 
@@ -166,7 +199,7 @@ def test_nothing_is_left_where_nothing_was_trained(small_track: SmallTrack, coun
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_run_goes_on_after_kill_9(small_track: SmallTrack, counting: Path, tmp_path: Path) -> None:
     track = small_track()
-    expected = run_baseline(track, counting, output=tmp_path / "expected", intervals=False)
+    expected = run_baseline(track, counting, RunSettings(intervals=False), output=tmp_path / "expected")
     fits(counting)
     (counting / "ends-after").write_text("8")
     (counting / "kill").touch()
@@ -178,3 +211,19 @@ def test_a_run_goes_on_after_kill_9(small_track: SmallTrack, counting: Path, tmp
     assert "went on from an interrupted run: 1 of 2 models had been trained" in done.stdout
     own, others = (without_time(folder) | {"versions": None} for folder in (tmp_path / "run", expected.folder))
     assert own == others  # this process has imported more packages
+
+
+def test_a_lock_that_its_owner_removed_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = tmp_path / ".run.unfinished"
+    locked: list[int] = []
+
+    def lock(descriptor: int, message: str) -> None:
+        locked.append(descriptor)
+        if len(locked) == 1:  # the other process ends between opening and locking
+            shutil.rmtree(every)
+
+    monkeypatch.setattr("merbench.training.resume.require_alone", lock)
+    with unfinished(tmp_path / "run", "0" * 64):
+        assert (every / "lock").is_file()
+    assert len(locked) == 2
+    assert not every.exists()

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 
 from merbench.corpus import CORPORA, Contents, write_corpus
+from merbench.engine import ShowProgress
 from merbench.errors import DeclarationError, MissingExtra, UsageError, WithheldReference
 from merbench.files.reading import sha256_file
 from merbench.scoring import score
 from merbench.track import Track
-from merbench.training import BaselineRun, run_baseline
+from merbench.training import BaselineRun, RunSettings, run_baseline
 from tests.training.conftest import DECLARATION, LABELS, N_TEST, N_TRAIN, SmallTrack
 
 QUICK = {"hidden": [8, 4], "epochs": 4, "batch_size": 8, "learning_rate": 0.01}
 
 
-def attention(track: Track, output: Path, **arguments: Any) -> BaselineRun:
-    arguments = {"seeds": [0], "device": "cpu", "intervals": False, "options": QUICK, **arguments}
-    return run_baseline(track, "attention", output=output, **arguments)
+def attention(track: Track, output: Path, progress: ShowProgress | None = None, **settings: Any) -> BaselineRun:
+    settings = {"seeds": [0], "device": "cpu", "intervals": False, "options": QUICK, **settings}
+    return run_baseline(track, "attention", RunSettings(**settings), output=output, progress=progress)
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ def test_every_submission_is_scored_once(
         return score(test, submission, **arguments)
 
     monkeypatch.setattr("merbench.training.output.score", score_once)
-    run_baseline(small_track(), "majority", seeds=[0, 1], output=tmp_path / "run")
+    run_baseline(small_track(), "majority", RunSettings(seeds=[0, 1]), output=tmp_path / "run")
     assert len(scored) == 2
 
 
@@ -93,7 +94,7 @@ def test_nothing_is_learned_or_selected_from_the_test_split(
     order = np.random.default_rng(1).permutation(N_TEST)
     options = QUICK if baseline == "attention" else {}
     first, second = (
-        run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / name, intervals=False)
+        run_baseline(track, baseline, RunSettings(seeds=[0], options=options, intervals=False), output=tmp_path / name)
         for name, track in {"a": small_track("a"), "b": small_track("b", test_order=order)}.items()
     )
     assert (first.folder / "submission.csv").read_bytes() == (second.folder / "submission.csv").read_bytes()
@@ -124,7 +125,12 @@ def test_the_package_for_the_curve_is_required_before_training(
         attention(small_track(), tmp_path / "run", progress=lambda *step: steps.append(step))
     assert steps == []
     monkeypatch.undo()
-    run_baseline(small_track("two"), "majority", learning={"folds": 3}, output=tmp_path / "majority", intervals=False)
+    run_baseline(
+        small_track("two"),
+        "majority",
+        RunSettings(learning={"folds": 3}, intervals=False),
+        output=tmp_path / "majority",
+    )
     assert json.loads((tmp_path / "majority" / "run.json").read_text())["n_folds"] == 3
 
 
@@ -136,7 +142,7 @@ def test_without_features_the_remedy_fits_the_corpus(small_track: SmallTrack, co
     corpus = CORPORA.read(track.folder / "corpus")
     write_corpus(corpus.folder, corpus.declaration, Contents(corpus.samples(), corpus.reference()), replace=True)
     with pytest.raises(UsageError, match=f"has no features.*`merbench extract small {remedy}` computes some"):
-        run_baseline(track, "logistic", intervals=False)
+        run_baseline(track, "logistic", RunSettings(intervals=False))
 
 
 def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
@@ -144,14 +150,14 @@ def test_a_run_is_replaced_only_if_asked_and_nothing_else_ever_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     track = small_track()
-    run = run_baseline(track, "majority", intervals=False)
+    run = run_baseline(track, "majority", RunSettings(intervals=False))
     assert run.folder == Path("runs/small/majority")
     (run.folder / "submission.csv").write_text("mine")
     message = "^runs/small/majority: already contains a run; --force replaces it, --output names another folder$"
     with pytest.raises(UsageError, match=message):
-        run_baseline(track, "majority", intervals=False)
+        run_baseline(track, "majority", RunSettings(intervals=False))
     assert (run.folder / "submission.csv").read_text() == "mine"
-    run_baseline(track, "majority", intervals=False, replace=True)
+    run_baseline(track, "majority", RunSettings(intervals=False), replace=True)
     assert (run.folder / "submission.csv").read_text() != "mine"
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -179,7 +185,7 @@ def test_wrong_arguments_are_reported(
     small_track: SmallTrack, tmp_path: Path, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        run_baseline(small_track(), "majority", output=tmp_path / "run", **arguments)
+        run_baseline(small_track(), "majority", RunSettings(**arguments), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -194,7 +200,9 @@ def test_the_splits_are_those_of_the_track(small_track: SmallTrack, tmp_path: Pa
     ):
         run_baseline(with_splits(track, test="test"), "majority", output=tmp_path / "run")
     swapped = with_splits(track, train="test", test="train")
-    assert run_baseline(swapped, "majority", output=tmp_path / "swapped", intervals=False).report is not None
+    assert (
+        run_baseline(swapped, "majority", RunSettings(intervals=False), output=tmp_path / "swapped").report is not None
+    )
     with pytest.raises(WithheldReference, match="the references of split 'train' of small are withheld"):
         run_baseline(with_splits(withheld, train="test", test="train"), "majority", output=tmp_path / "run")
 
@@ -203,7 +211,9 @@ def test_the_splits_are_those_of_the_track(small_track: SmallTrack, tmp_path: Pa
 def test_the_record_says_what_folds_keep_together(small_track: SmallTrack, tmp_path: Path, baseline: str) -> None:
     track = small_track(columns={"speaker": [f"p{i % 3}" for i in range(N_TRAIN + N_TEST)]})
     options = QUICK if baseline == "attention" else {"C": 1.0, "alpha": 1.0, "scale": "each"}
-    run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, baseline, RunSettings(seeds=[0], options=options, intervals=False), output=tmp_path / "run"
+    )
     record = json.loads((run.folder / "run.json").read_text())
     assert record["cross_validation"] == {
         "selection": "folds",
@@ -228,7 +238,9 @@ def test_preferences_and_trajectories_are_learned(small_track: SmallTrack, tmp_p
     columns = {"recording": [f"r{i % 4}" for i in range(N_TRAIN + N_TEST)]}
     track = small_track(columns=columns, declaration=declaration, labels=("a1", "a2", "same"))
     options = QUICK if baseline == "attention" else {}
-    run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, baseline, RunSettings(seeds=[0], options=options, intervals=False), output=tmp_path / "run"
+    )
     assert run.report is not None
     lines = (run.folder / "submission.csv").read_text().splitlines()[1:]
     assert {line.split(",")[1] for line in lines} <= {"a1", "a2", "same"}
@@ -240,7 +252,7 @@ def test_a_run_record_does_not_show_which_samples_of_a_hidden_split_are_scored(
     track = small_track()
     hidden = track.splits["test"].model_copy(update={"hidden": True})
     track = track.model_copy(update={"splits": {**track.splits, "test": hidden}})
-    run = run_baseline(track, "majority", output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     for values in (record["runs"][0]["test"], {key: item["mean"] for key, item in record["test"].items()}):
         assert all(len(repr(value)) <= len("-0.1234") for value in values.values())

@@ -15,6 +15,7 @@ from merbench.track import Track
 from merbench.training import (
     FeatureSet,
     Predictions,
+    RunSettings,
     Setup,
     TrainingSet,
     cross_validate,
@@ -165,7 +166,9 @@ def test_a_metric_per_column_is_computed_so_in_cross_validation(small_track: Sma
     assert by_key["mse(valence,per=round,aggregate=a:0.75+b:0.25)"] == pytest.approx(shared, abs=1e-12)
     assert ranking_value(track, train.targets, answers, train.groups) == pytest.approx((per_fold,), abs=1e-12)
     for baseline, options in (("logistic", {}), ("attention", {"epochs": 1, "hidden": [4, 4]})):
-        run = run_baseline(track, baseline, seeds=[0], options=options, output=tmp_path / baseline, intervals=False)
+        run = run_baseline(
+            track, baseline, RunSettings(seeds=[0], options=options, intervals=False), output=tmp_path / baseline
+        )
         assert set(run.seeds[0].cross_validated) == set(by_key)
 
 

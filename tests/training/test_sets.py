@@ -14,7 +14,7 @@ from merbench.errors import UsageError
 from merbench.metrics.lists import Lists
 from merbench.submission import read_submission
 from merbench.track import Track, load_track
-from merbench.training import Predictions, ensemble, feature_set, load_baseline, run_baseline, training_set
+from merbench.training import Predictions, RunSettings, ensemble, feature_set, load_baseline, run_baseline, training_set
 from merbench.training.output import submission_table
 from merbench.training.protocol import Setup
 from tests.training.conftest import SmallTrack
@@ -77,13 +77,15 @@ def test_sets_are_gathered_and_written_as_they_are_read_again(open_track: Track)
 
 def test_majority_answers_with_the_most_frequent_words(open_track: Track, tmp_path: Path) -> None:
     # happy 3, angry 2, calm 2, sad 2, and two words once; 11 words in 6 sets: two words each
-    run = run_baseline(open_track, "majority", output=tmp_path / "run", intervals=False)
+    run = run_baseline(open_track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
     lines = (run.folder / "submission.csv").read_text(encoding="utf-8").splitlines()
     assert lines[:2] == ["sample_id,openset", "s06,\"['happy', 'angry']\""]
     assert len({line.split(",", 1)[1] for line in lines[1:]}) == 1
     # happy, angry against the six sets: 1/2, 1/3, 0, 2/3, 0, 1/2
     assert run.report is not None and run.report["set_jaccard"].value == pytest.approx(2 / 6, abs=1e-12)
-    three = run_baseline(open_track, "majority", options={"n_words": 3}, output=tmp_path / "three", intervals=False)
+    three = run_baseline(
+        open_track, "majority", RunSettings(options={"n_words": 3}, intervals=False), output=tmp_path / "three"
+    )
     assert "['happy', 'angry', 'calm']" in (three.folder / "submission.csv").read_text(encoding="utf-8")
 
 

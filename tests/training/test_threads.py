@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from merbench.engine import threads
 from merbench.features import text
 from merbench.robustness import Settings, robustness
-from merbench.training import run_baseline
+from merbench.training import RunSettings, run_baseline
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
@@ -67,7 +67,7 @@ def test_threads_go_by_the_size_of_the_work(
     toml = 'title = "Witness"\ndefaults = { value = 1.0 }\nselect = { value = [1.0, 2.0] }\n'
     folder = write(tmp_path / "witness", toml, WITNESS)
     track = small_track()
-    run_baseline(track, folder, output=tmp_path / "run", intervals=False)
+    run_baseline(track, folder, RunSettings(intervals=False), output=tmp_path / "run")
     assert sys.modules["merbench_baseline_witness"].seen == {(n_threads, n_threads)}
     names = {"loud": "audio", "quiet": "video"}
     settings = Settings(corruption="feature_noise", parameters={"factor": 1}, modalities=names, intervals=False)

@@ -29,7 +29,7 @@ SCHEMA = "merbench.training/1"
 STATE = "training.safetensors"
 
 SECONDS = 30.0
-"""How often a state is written at most; what an interruption loses at most, and an epoch."""
+"""How often a state is written at most; what a process that is killed loses at most, and an epoch."""
 
 _EXAMPLES = 64
 """How many samples of every feature are part of the signature."""
@@ -83,10 +83,13 @@ class Checkpoint:
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             raise UsageError(f"{self.path}: the state of another network; {remedy}") from error
 
-    def write(self, learners: Sequence[Learner], history: History, *, last: bool = False) -> None:
+    def write_if_due(self, learners: Sequence[Learner], history: History) -> None:
         """Store the state after an epoch, unless it was stored a short time ago."""
-        if time.monotonic() - self.written < SECONDS and not (last and self.path.exists()):
-            return
+        if time.monotonic() - self.written >= SECONDS:
+            self.write(learners, history)
+
+    def write(self, learners: Sequence[Learner], history: History) -> None:
+        """Store the state after an epoch."""
         arrays, counters = dict[str, NDArray[Any]](), list[dict[str, Any]]()
         for n, learner in enumerate(learners):
             own, counted = learner.state()

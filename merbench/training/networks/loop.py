@@ -15,6 +15,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.engine import interrupted_afterwards
 from merbench.errors import UsageError
 from merbench.training.networks.checkpoints import Checkpoint, History
 from merbench.training.networks.learner import Learner, Outputs, Value
@@ -41,7 +42,8 @@ def train(
         validated: the rows that the epoch of every fold is selected on.
         value: ranking value of outputs for some rows; compared lexicographically, NaN is worst.
         setup: where progress and the values of epochs go.
-        checkpoint: where the state of training is stored, and from where it goes on; None stores nothing.
+        checkpoint: where the state of training is stored, from time to time and when it is interrupted, which is after
+            the epoch, and from where it goes on; None stores nothing.
 
     Returns:
         The kept networks' outputs for the validated rows, in the order of the rows; and how training went.
@@ -54,13 +56,20 @@ def train(
     for n, values in enumerate(history):
         setup.log.epoch(n + 1, values)
     while len(history) < schedule.epochs and any(any(learner.trains) for learner in learners):
-        history.append(_epoch(learners, validated, len(history) + 1, value))
-        setup.log.epoch(len(history), history[-1])
-        setup.progress(len(history), schedule.epochs)
+        before = len(history)
+        try:
+            with interrupted_afterwards():  # in the middle of an epoch there is no state to go on from
+                history.append(_epoch(learners, validated, before + 1, value))
+                setup.log.epoch(len(history), history[-1])
+                setup.progress(len(history), schedule.epochs)
+        except KeyboardInterrupt:
+            if checkpoint is not None and len(history) > before:
+                checkpoint.write(learners, history)
+            raise
         if checkpoint is not None:
-            checkpoint.write(learners, history)
-    if checkpoint is not None:
-        checkpoint.write(learners, history, last=True)
+            checkpoint.write_if_due(learners, history)
+    if checkpoint is not None and checkpoint.path.exists():
+        checkpoint.write(learners, history)
     if len(history) < schedule.epochs:
         setup.progress(schedule.epochs, schedule.epochs)
     for learner in learners:
