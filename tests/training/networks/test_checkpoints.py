@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from merbench.errors import UsageError
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.training import Setup, TrainingSet
 from merbench.training.networks import checkpoints
 from merbench.training.networks.checkpoints import STATE
+from merbench.training.networks.learner import Learner
 from merbench.training.networks.network import NetworkBaseline
 from merbench.training.networks.scaling import Kind
 from tests.training.networks.test_network import KINDS, SCHEDULE, Layered, Recurrent, training_set
@@ -98,6 +100,33 @@ def test_the_state_is_not_written_more_often_than_declared(tmp_path: Path, monke
     monkeypatch.setattr(checkpoints, "SECONDS", 1000.0)
     baseline("vectors", Epochs(), tmp_path).fit(training_set("vectors"))
     assert not (tmp_path / STATE).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends itself an interrupt")
+@pytest.mark.parametrize("kind", ["vectors", "sequences"])
+def test_ctrl_c_ends_after_the_epoch_and_keeps_it(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS", 1000.0)
+    train, whole, log = training_set(kind), baseline(kind, Epochs(), None), Epochs()
+    whole.fit(train)
+    learned = Learner.epoch
+
+    interrupts = [3]
+
+    def interrupted(self: Learner, epoch: int) -> dict[str, NDArray[np.float64]]:
+        if epoch in interrupts:
+            interrupts.remove(epoch)
+            os.kill(os.getpid(), signal.SIGINT)
+        return learned(self, epoch)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Learner, "epoch", interrupted)
+        baseline(kind, log, tmp_path).fit(train)
+    assert len(log.values) == 3
+    monkeypatch.setattr(Learner, "epoch", lambda self, epoch: learned(self, epoch) if epoch > 3 else pytest.fail())
+    resumed = baseline(kind, Epochs(), tmp_path)
+    resumed.fit(train)
+    for name, values in whole.weights().items():
+        assert resumed.weights()[name].tobytes() == values.tobytes()
 
 
 def stored(tmp_path: Path) -> tuple[TrainingSet, Path]:
