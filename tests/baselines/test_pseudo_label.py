@@ -255,7 +255,7 @@ def test_the_baseline_that_it_trains_is_part_of_its_inputs(small_track: SmallTra
     shutil.copytree(load_baseline("logistic").folder, own)
     options = {"base": str(own), "base_options": {"C": 1.0}}
     track = small_track(declaration=UNLABELLED)
-    run = run_baseline(track, "pseudo-label", options=options, output=tmp_path / "run", intervals=False)
+    run = run_baseline(track, "pseudo-label", RunSettings(options=options, intervals=False), output=tmp_path / "run")
     record = json.loads((run.folder / "run.json").read_text())["baseline"]
     assert record["stages"] == ["teacher", "student"]
     assert record["trains"]["base"]["name"] == "base2"

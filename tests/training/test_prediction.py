@@ -196,10 +196,8 @@ def test_a_development_set_and_unlabelled_samples_are_counted(small_track: Small
     run = run_baseline(
         small_track(n_dev=12),
         "pseudo-label",
-        options={"base": "logistic"},
-        learning=learning,
+        RunSettings(options={"base": "logistic"}, learning=learning, intervals=False),
         output=tmp_path / "run",
-        intervals=False,
     )
     copy = predict(open_models(run.folder), renamed(run.track, tmp_path / "renamed"), intervals=False)
     assert [warning.partition(", if")[0] for warning in copy.warnings] == [
@@ -328,7 +326,9 @@ def test_groups_that_were_left_out_are_answered_as_in_the_run(small_track: Small
 
 def test_a_run_without_some_classes_is_used_again(small_track: SmallTrack, tmp_path: Path) -> None:
     track = small_track()
-    run = run_baseline(track, "logistic", options=OPTIONS, hold_out=["glad"], output=tmp_path / "run", intervals=False)
+    run = run_baseline(
+        track, "logistic", RunSettings(options=OPTIONS, hold_out=["glad"], intervals=False), output=tmp_path / "run"
+    )
     models = open_models(run.folder)
     again = predict(models, track.folder, intervals=False)
     assert again.report is not None and run.report is not None
