@@ -202,10 +202,11 @@ def _stored(run: StoredRun, name: str, digest: str) -> tuple[Arrays, dict[str, p
         raise IntegrityError(f"{path}: {error}") from error
     if metadata.get("schema") != MODEL_SCHEMA:
         raise IntegrityError(f"{path}: its form is {metadata.get('schema')!r}; this version reads {MODEL_SCHEMA!r}")
-    texts = {name: arrays.pop(name) for name in list(arrays) if name.startswith(SAMPLES)}
-    if others := [name for name, values in texts.items() if values.dtype.kind != "U"]:
-        raise IntegrityError(f"{path}: {listed(others)} is not an array of text")
-    ids = {name.removeprefix(SAMPLES): pa.array(values.reshape(-1), pa.string()) for name, values in texts.items()}
+    texts = {name.removeprefix(SAMPLES): arrays.pop(name) for name in list(arrays) if name.startswith(SAMPLES)}
+    try:
+        ids = {use: pa.array(values.tolist(), pa.string()) for use, values in texts.items()}
+    except (pa.ArrowException, UnicodeError, TypeError) as error:
+        raise IntegrityError(f"{path}: ids of samples are not texts") from error
     return arrays, ids, metadata.get("options", run.record.options)
 
 

@@ -54,7 +54,7 @@ class Learned:
         options: the options, selected ones among them.
         trials: what selection tried.
         cross_validation: how the samples are divided; see `TrainingSet.described_folds`.
-        ids: of these samples by use: those of `TrainingSet.ids_by_use`, and `answered`.
+        ids: of these samples by use: those of `TrainingSet.ids_by_use`, and `answered` where a value is left out.
     """
 
     left_out: str | None

@@ -268,7 +268,8 @@ def selected_parts(trainings: Trainings, state: Unfinished, watched: Watched) ->
 def _learned(trainings: Trainings, n: int, options: Options, trials: Sequence[Trial]) -> Learned:
     part, train = trainings.plan.parts[n], trainings.learned(n)
     folds = train.described_folds(trainings.n_folds)
-    ids = {**train.ids_by_use, ANSWERED: trainings.plan.test.ids.take(pa.array(part.answered))}
+    answered = {} if part.left_out is None else {ANSWERED: trainings.plan.test.ids.take(pa.array(part.answered))}
+    ids = {**train.ids_by_use, **answered}
     return Learned(part.left_out, len(train.learned), len(part.answered), options, tuple(trials), folds, ids)
 
 

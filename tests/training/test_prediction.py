@@ -365,6 +365,10 @@ def test_weights_that_changed_are_not_used(trained: BaselineRun, capsys: pytest.
         open_models(trained.folder)
     assert refused(data[:-1]) == f"{path}: not a safetensors file of merbench, or cut off\n"
     assert "not a safetensors file of merbench" in refused(pickle.dumps({"weight": [1.0]}))
+    arrays, metadata = read_tensors(data)
+    for wrong in (np.ones(3), np.array(1)):
+        write_tensors(path, {**arrays, "sample ids learned": wrong}, metadata)
+        assert refused(None) == f"{path}: ids of samples are not texts\n"
     assert "its form is 'merbench.model/9'; this version reads 'merbench.model/1'" in refused(None, "merbench.model/9")
     path.unlink()
     with pytest.raises(IntegrityError, match="the file is recorded but missing"):
