@@ -336,7 +336,10 @@ def test_a_run_without_some_classes_is_used_again(small_track: SmallTrack, tmp_p
     assert (again.folder / "submission.csv").read_bytes() == (run.folder / "submission.csv").read_bytes()
     learned = predict(models, track.folder, split="train", intervals=False)
     assert len((learned.folder / "submission.csv").read_text().splitlines()) == 61
-    with pytest.raises(UsageError, match=r"ood-emotion has no features: name the track .*such as small"):
+    with pytest.raises(
+        UsageError,
+        match="ood-emotion has no features to answer from; name the track that its samples are of, such as small",
+    ):
         predict(models, run.folder / "ood-emotion")
     labels = ("calm", "glad", "angry")
     other = small_track("two", declaration=DECLARATION.replace('"sad"]', '"angry"]'), labels=labels)
