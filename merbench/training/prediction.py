@@ -313,7 +313,8 @@ def _require_targets(models: Models, track: Track) -> None:
 
     if hold_out and track.id == KNOWN_TRACK:
         raise UsageError(
-            f"{track.id} has no features to answer from; name the track that its samples are of, such as {models.track.id}"
+            f"{track.id} has no features to answer from; name the track that its samples are of, such as "
+            f"{models.track.id}"
         )
     own, wanted = models.track.targets, (without_classes(track, hold_out) if hold_out else track).targets
     if others := [name for name, target in wanted.items() if kind(own.get(name)) != kind(target)]:
