@@ -146,6 +146,9 @@ class PseudoLabel:
         if not any(target.classes for target in train.track.targets.values()):
             raise UsageError(f"pseudo-labels are those of targets with labels; {train.track.id} has none")
         divisions = train.divisions(self.setup.n_folds, self.setup.seed)
+        per_epoch = self.base.declaration.corrupts_per_epoch
+        if train.corruption is not None:  # the base draws, or is given features corrupted once for its division
+            train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch))
         parts = [train.of_division(division) for division in divisions]
         rows = [division.validate for division in divisions]
 

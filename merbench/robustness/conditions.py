@@ -172,11 +172,14 @@ def _with_text(samples: FeatureSet, text: Vectors, names: Sequence[str]) -> dict
 
 
 def _fitted(system: System, train: TrainingSet) -> _Fitted:
-    train = train if system.loaded.declaration.corrupts_per_epoch else frozen(train)
+    if train.corruption is not None:
+        per_epoch = system.loaded.declaration.corrupts_per_epoch
+        train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch))
     setup = with_folds_of(system.setup, train)
     options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
     baseline = system.loaded.build(options, setup)
     # An ensemble selects the epochs of its models on the development set; another baseline does not learn from it.
+    train = frozen(train)
     baseline.fit(train if isinstance(baseline, FoldEnsemble) else train.select(train.learned))
     return _Fitted(baseline, options)
 

@@ -200,12 +200,13 @@ def _is_left(values: Vectors, lengths: Rows) -> Mask:
 
 
 def frozen(train: TrainingSet) -> TrainingSet:
-    """Return samples whose features are corrupted once, for baselines that draw nothing again for an epoch.
+    """Return samples whose features are corrupted once, unless the baseline draws itself for every epoch.
 
     Draws are those of epoch 0. Features are standardised by the samples that are learned from, and brought back to
-    their own scale, on which a missing one is the mean.
+    their own scale, on which a missing one is the mean. The mean of samples that a model is validated on, or that it
+    answers, would show in what it learns from: this is called with what one model learns from and its development set.
     """
-    if train.corruption is None:
+    if train.corruption is None or train.corruption.per_epoch:
         return train
     draws, samples = Draws(train.corruption, train.samples), train.samples
     moments = {name: part.select(train.learned).moments() for name, part in samples.sequences.items()}

@@ -30,7 +30,6 @@ from merbench.training.data import (
     training_set,
 )
 from merbench.training.declaration import LoadedBaseline
-from merbench.training.missing import frozen
 from merbench.training.needs import no_features, require_answers, require_features, require_samples, wanted_features
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
@@ -86,7 +85,9 @@ class Plan(Learnable):
             unlabelled=declared.uses_unlabelled,
             partial=declared.handles_unknown,
         )
-        return replace(train if declared.corrupts_per_epoch else frozen(train), track=self.track)
+        if train.corruption is not None:
+            train = replace(train, corruption=replace(train.corruption, per_epoch=declared.corrupts_per_epoch))
+        return replace(train, track=self.track)
 
     def test_set(self) -> FeatureSet:
         """Return the samples to answer, with their features."""

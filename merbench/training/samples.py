@@ -237,11 +237,13 @@ class FeatureCorruption:
         steps: the steps, in their order.
         seed: seed of the track.
         modalities: the modality of every feature that has one.
+        per_epoch: whether the baseline draws itself, for every epoch; else it is given features that are `frozen`.
     """
 
     steps: tuple[Step, ...]
     seed: int
     modalities: Mapping[str, str]
+    per_epoch: bool = False
 
     def seed_of(self, epoch: int, seed: int) -> int:
         """Return the seed of an epoch from 1 of a training with a seed; that of epoch 0 is the track's."""

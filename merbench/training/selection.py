@@ -19,6 +19,7 @@ from merbench.metrics.lists import Values
 from merbench.scoring import Aligned, Grouping, evaluate
 from merbench.track import OVERALL, MetricSpec, Track
 from merbench.training.declaration import LoadedBaseline, Options
+from merbench.training.missing import frozen
 from merbench.training.protocol import NO_LOG, Baseline, CrossFit, FoldEnsemble, Predictions, Setup, silent
 from merbench.training.samples import Names, TrainingSet, known_of
 
@@ -96,13 +97,14 @@ def cross_validate(build: Build, train: TrainingSet, setup: Setup) -> Prediction
     """Return predictions for the rows `train.validated` by baselines that were fitted without the sample's fold."""
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
-        return baseline.fit_folds(train).out_of_fold
+        return baseline.fit_folds(frozen(train)).out_of_fold
     parts = []
     divisions = train.divisions(setup.n_folds, setup.seed)
     for n, division in enumerate(divisions):
-        part = build(replace(setup.part(f"fold-{n}"), progress=silent, log=NO_LOG))
-        part.fit(train.select(division.learn))
-        parts.append((division.validate, part.predict(train.samples.select(division.validate))))
+        model = build(replace(setup.part(f"fold-{n}"), progress=silent, log=NO_LOG))
+        part = frozen(train.of_division(division))
+        model.fit(part.select(part.learned))
+        parts.append((division.validate, model.predict(part.samples.select(part.validated))))
         setup.progress(n + 1, len(divisions))
     return Predictions.gathered(parts)
 
@@ -111,13 +113,12 @@ def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, Cross
     """Return a baseline fitted on the training set, and the result of cross-validation."""
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
-        return baseline, baseline.fit_folds(train)
+        return baseline, baseline.fit_folds(frozen(train))
+    every = frozen(train)
+    baseline.fit(every.select(every.learned))
     if train.development is not None:  # the model that answers is the one that is validated
-        baseline.fit(train.select(train.learned))
-        return baseline, CrossFit(baseline.predict(train.samples.select(train.validated)))
-    result = CrossFit(cross_validate(build, train, setup))
-    baseline.fit(train.select(train.learned))
-    return baseline, result
+        return baseline, CrossFit(baseline.predict(every.samples.select(every.validated)))
+    return baseline, CrossFit(cross_validate(build, train, setup))
 
 
 def validated_scores(train: TrainingSet, predictions: Predictions) -> dict[str, float]:

@@ -8,6 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ def _compact(sequences: Sequences) -> Sequences:
 
 @dataclass(eq=False, slots=True)
 class Corruption:
-    """What training draws for the features, and, where a network does not standardise, the scale for it, `(d,)`."""
+    """What training draws for the features, and, where a network does not standardise, the scale for it, `([F, ]d)`."""
 
     draws: Draws
     scale: Scaling | None = None
@@ -129,15 +130,15 @@ class Corruption:
         A missing modality is zeros, and has no rows. Without a scale of the network it is the mean, and has its rows.
 
         Args:
-            inputs: by feature, `(…, d)` or `(…, T, d)`.
+            inputs: by feature, `(…, d)` or `(…, T, d)`; `…` begins with F where the scale has folds.
             rows: of the data set, `(…)`.
             lengths: by feature, how many rows are real, `(…)`.
             epoch: the epoch, or 0 for samples that an epoch is selected on.
         """
         given = {}
         for name, values in inputs.items():
-            flat = values.flatten(0, rows.ndim - 1)
-            given[name] = (flat if self.scale is None else self.scale.apply(name, flat)).cpu().numpy()
+            scaled = values if self.scale is None else self.scale.apply(name, values)
+            given[name] = scaled.flatten(0, rows.ndim - 1).cpu().numpy()
         own = {name: part.reshape(-1) for name, part in lengths.items()}
         changed, left = self.draws.corrupted(epoch, rows.cpu().numpy().reshape(-1), given, own)
         for name, values in inputs.items():
@@ -154,7 +155,6 @@ class Data:
         kind: what a batch has of them; vectors are taken from sequences as means.
         device: where the network is.
         targets: the references of every target; none where only outputs are wanted.
-        corruption: what is done to the features; None: nothing.
     """
 
     def __init__(
@@ -163,10 +163,9 @@ class Data:
         kind: Kind = "vectors",
         device: torch.device | str = "cpu",
         targets: Mapping[str, NDArray[Any]] | None = None,
-        corruption: Corruption | None = None,
     ) -> None:
         self.kind: Kind = kind
-        self.corruption = corruption
+        self.corruption: Corruption | None = None
         self.device = torch.device(device)
         self.dialogues = samples.dialogues if kind == "dialogues" else None
         if kind == "dialogues" and self.dialogues is None:
@@ -183,6 +182,12 @@ class Data:
     def widths(self) -> dict[str, int]:
         """Numbers per row, by feature."""
         return {name: stored.values.shape[1] for name, stored in self.stored.items()}
+
+    def corrupted(self, corruption: Corruption) -> Data:
+        """Return the same samples, stored once, to whose features something is done."""
+        other = copy.copy(self)
+        other.corruption = corruption
+        return other
 
     def units(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
         """Return what batches are made of, and how long each is; None where all are alike.

@@ -102,12 +102,13 @@ class NetworkBaseline:
         noise = self._make_networks(train.samples.widths, track, len(divisions))
         if self.standardise:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
-        data = Data(train.samples, self.kind, self.device, train.targets, self._corruption(train))
+        data = Data(train.samples, self.kind, self.device, train.targets)
+        corruption = self._corruption(train, learned)
         losses = {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
         learners = [
             Learner(
                 network,
-                self._material(data, losses, learned, folds),
+                self._material(self._corrupted(data, corruption, folds), losses, learned, folds),
                 self.schedule,
                 layered=self.together,
                 seed=seed_of(setup.seed, "noise", folds[0]),
@@ -202,9 +203,10 @@ class NetworkBaseline:
         return [range(fold, fold + 1) for fold in range(self.n_folds)]
 
     def _scaling_of(self, folds: range) -> Scaling | None:
-        if self.scaling is None or self.together:
-            return self.scaling
-        return self.scaling.each(lambda part: part[folds[0]])
+        return None if self.scaling is None else self._of_folds(self.scaling, folds)
+
+    def _of_folds(self, scaling: Scaling, folds: range) -> Scaling:
+        return scaling if self.together else scaling.each(lambda part: part[folds[0]])
 
     def _make_networks(self, widths: Mapping[str, int], track: Track, n_folds: int) -> list[torch.Generator]:
         """Make the networks, with initial values from the seed, and return the generator of their dropout."""
@@ -230,15 +232,21 @@ class NetworkBaseline:
             self._scaling_of(folds),
         )
 
-    def _corruption(self, train: TrainingSet) -> Corruption | None:
-        """Return what is drawn for the features; a network that does not standardise has one scale for all folds."""
+    def _corruption(self, train: TrainingSet, learned: Sequence[Rows]) -> Corruption | None:
+        """Return what is drawn for the features, and, where a network does not standardise, the scale of every fold."""
         if train.corruption is None:
             return None
         draws = Draws(train.corruption, train.samples, self.setup.seed)
         if self.standardise:
             return Corruption(draws)
-        scale = Scaling.of(train.samples, self.kind, [train.learned])
-        return Corruption(draws, scale.each(lambda part: part[0].to(self.device)))
+        return Corruption(draws, Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device)))
+
+    def _corrupted(self, data: Data, corruption: Corruption | None, folds: range) -> Data:
+        """Return the same samples as the folds of one network are given them."""
+        if corruption is None:
+            return data
+        scale = None if corruption.scale is None else self._of_folds(corruption.scale, folds)
+        return data.corrupted(Corruption(corruption.draws, scale))
 
     def _checkpoint(self, train: TrainingSet, divisions: Sequence[Division]) -> Checkpoint | None:
         if self.setup.state is None:

@@ -57,13 +57,16 @@ class Scaling:
 
     def apply(self, name: str, values: Tensor) -> Tensor:
         """Standardise the values `([F, ]…, d)` of a feature in place."""
-        for moment, change in ((self.means[name], values.sub_), (self.deviations[name], values.div_)):
-            change(moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1]))
-        return values
+        return values.sub_(_along(self.means[name], values)).div_(_along(self.deviations[name], values))
 
     def undo(self, name: str, values: Tensor) -> Tensor:
-        """Return standardised values `(…, d)` on their own scale, by moments `(d,)`, in place."""
-        return values.mul_(self.deviations[name]).add_(self.means[name])
+        """Return standardised values `([F, ]…, d)` on their own scale, in place."""
+        return values.mul_(_along(self.deviations[name], values)).add_(_along(self.means[name], values))
+
+
+def _along(moment: Tensor, values: Tensor) -> Tensor:
+    """Return moments `([F, ]d)` in the shape that fits the values `([F, ]…, d)`."""
+    return moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1])
 
 
 def vectors_of(samples: FeatureSet) -> Mapping[str, Sequences]:
