@@ -301,8 +301,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     # Training and robustness.
     ("merbench/training/samples.py", "tests/training/test_data.py"): [
-        ('return self.cluster if self.n_clusters > 1 else ""', "return self.cluster"),
-        ("grouped_folds(self.clusters, ", "grouped_folds(np.arange(len(self)), "),
+        ("grouped_folds(self._kept[1], ", "grouped_folds(np.arange(len(self)), "),
     ],
     ("merbench/training/missing.py", "tests/training/test_missing.py"): [
         ("given[name][removed[rows]] = 0", "given[name][removed[rows]] *= 1"),
@@ -312,7 +311,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("return int(digest[:15], 16) if epoch else self.seed", "return int(digest[:15], 16)"),
     ],
     ("merbench/training/reading.py", "tests/training/test_samples.py"): [
-        ('f"={split}={name}"', 'f"={name}"'),
+        ('f"{split}={value}"', 'value'),
     ],
     ("merbench/training/data.py", "tests/training/test_samples.py"): [
         ("is_known if development is None else is_known & ~development", "is_known"),
@@ -325,6 +324,8 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("merbench/training/folds.py", "tests/training/test_data.py"): [
         ("np.where(equals, sizes, np.inf).argmin()", "equals.argmax()"),
+        ("for name, codes in columns.items() if len(np.unique(codes)) > 1}", "for name, codes in columns.items()}"),
+        ("if np.bincount(wider).max() <= max(", "if 0 <= max("),
     ],
     ("merbench/robustness/experiment.py", "tests/robustness/test_run.py"): [
         ('self.settings.feature_scale == "standardised" and self.of_features', "self.of_features"),

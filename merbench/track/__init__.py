@@ -13,7 +13,7 @@ from merbench.track.declaration import (
     metric_labels,
 )
 from merbench.track.folder import find_track, list_tracks, load_track, readable_tracks, tracks_page, tracks_table
-from merbench.track.validation import parse_track, training_problems
+from merbench.track.validation import keys_of_training, parse_track, training_problems
 
 __all__ = [
     "OVERALL",
@@ -26,6 +26,7 @@ __all__ = [
     "Track",
     "Training",
     "find_track",
+    "keys_of_training",
     "list_tracks",
     "load_track",
     "metric_labels",

@@ -103,9 +103,10 @@ def _allowed_keys(tables: _Tables, location: Sequence[int | str]) -> Sequence[st
         "submission": SubmissionRules,
         "intervals": Intervals,
         "media": MediaSpec,
-        "training": Training,
     }
     first, *further = location or ("",)
+    if first == "training":
+        return keys_of_training(further)
     model = tables.kind(str(further[0])) if first == "targets" and further else models.get(str(first))
     return [key for key in (model or Track).model_fields if key not in ("folder", "parameters")]
 
@@ -259,15 +260,24 @@ def _ranking_problems(tables: _Tables) -> Mistakes:
 
 
 def _corruption_problems(tables: _Tables) -> Mistakes:
+    corruptions = tables.raw.get("corruptions")
+    for index, spec in _tables(corruptions):
+        name = spec.get("name")
+        for message in _corrupted_split(name, spec, tables.table("splits")) if isinstance(name, str) else ():
+            yield f"corruptions[{index}].split", message
+    yield from _step_problems(corruptions)
+
+
+def _step_problems(corruptions: Any) -> Mistakes:
+    """Yield the problems of the parameters and names of steps, in `[[corruptions]]` or in those of `[training]`."""
     steps: dict[str, int] = {}
-    for index, spec in _tables(tables.raw.get("corruptions")):
+    for index, spec in _tables(corruptions):
         place, name = f"corruptions[{index}]", spec.get("name")
         if not isinstance(name, str):
             continue
-        for message in _corrupted_split(name, spec, tables.table("splits")):
-            yield f"{place}.split", message
-        parameters = {key: value for key, value in spec.items() if key not in ("name", "step", "split")}
-        for message in check_parameters(name, parameters):
+        others = {key: value for key, value in spec.items() if key not in CorruptionSpec.model_fields}
+        # Keys next to `parameters` are no parameters, and are reported as unknown.
+        for message in check_parameters(name, _table(spec.get("parameters", others))):
             yield place, message
         step = str(spec.get("step") or name)
         if step in steps:
@@ -303,6 +313,12 @@ def _training_problems(tables: _Tables) -> Mistakes:
         yield f"training.{key}", message
 
 
+def keys_of_training(location: Sequence[int | str]) -> Sequence[str]:
+    """Return the keys that `[training]`, or the table at a location in it, may contain."""
+    model = CorruptionSpec if location and location[0] == "corruptions" else Training
+    return [key for key in model.model_fields if key != "parameters"]
+
+
 def training_problems(training: Mapping[str, Any], track: Track) -> list[Problem]:
     """Return what is wrong between the keys of a `[training]` that a track is run with."""
     labels = [label for target in track.targets.values() for label in target.scored_labels]
@@ -328,15 +344,13 @@ def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], l
             yield "unlabelled", f"'{name}' is not a split of this track ({known}){did_you_mean(name, splits)}"
     yield from _selection_problems(training, splits)
     for index, spec in _tables(training.get("corruptions")):
-        place, name = f"corruptions[{index}]", str(spec.get("name"))
+        name = str(spec.get("name"))
         if name in CORRUPTIONS and CORRUPTIONS[name].modality != "features":
             yield (
-                f"{place}.name",
+                f"corruptions[{index}].name",
                 f"{name} corrupts {CORRUPTIONS[name].modality}; in training, only features are corrupted",
             )
-        parameters = {key: value for key, value in spec.items() if key not in ("name", "step", "split")}
-        for message in check_parameters(name, parameters):
-            yield place, message
+    yield from _step_problems(training.get("corruptions"))
 
 
 def _selection_problems(training: Mapping[str, Any], splits: Mapping[str, Any]) -> Mistakes:

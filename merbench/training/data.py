@@ -21,16 +21,15 @@ from merbench.corruptions import Step, generator
 from merbench.corruptions.labels import Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
-from merbench.resampling import cluster_codes
 from merbench.targets import types_with
 from merbench.track import Track
-from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of
+from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of, group_codes
 from merbench.training.samples import FeatureCorruption, FeatureSet, Names, Rows, TrainingSet
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 
 CLUSTERS = (SPEAKER, DIALOGUE)
-"""Corpus columns whose values folds keep together where the track declares no cluster."""
+"""Corpus columns whose values folds keep together, besides what the track declares."""
 
 
 def training_candidates(track: Track) -> Candidates:
@@ -139,7 +138,6 @@ def training_set(
         WithheldReference: the references of the split are withheld.
     """
     rows, targets, label_corruption = _labelled(candidates, partial=partial)
-    cluster, clusters = _clusters(candidates, rows)
     read = Reader(candidates, names, columns, dialogues, missing)
     samples = read.samples(rows)
     others = _unlabelled_candidates(candidates, samples.ids) if unlabelled else None
@@ -149,8 +147,8 @@ def training_set(
         targets=targets,
         label_corruption=label_corruption,
         groups=_groups(candidates, rows),
-        cluster=cluster,
-        clusters=clusters,
+        clusters=_clusters(candidates, rows, dialogues=dialogues),
+        joins=candidates.track.training.group is None or dialogues,
         selection=candidates.track.training.selection,
         development=_development(candidates, rows),
         corruption=_corruption(candidates),
@@ -274,17 +272,14 @@ def _groups(candidates: Candidates, rows: Rows) -> dict[str, Names]:
     return {name: np.array(values, dtype=np.str_) for name, values in known.items() if values and None not in values}
 
 
-def _clusters(candidates: Candidates, rows: Rows) -> tuple[str, Rows]:
-    """Return the first column that has two values or more, and their codes; a sample without one is a cluster.
+def _clusters(candidates: Candidates, rows: Rows, *, dialogues: bool) -> dict[str, Rows]:
+    """Return the columns whose values folds keep together, in order of precedence: dialogues where they are read whole.
 
     A group that `[training]` declares must be a column of the corpus.
     """
     track, group = candidates.track, candidates.track.training.group
     if group is not None:
         candidate_column(candidates, group, "whose values folds keep together")
-    wanted = [group] if group is not None else [track.intervals.cluster or CLUSTERS[0], *CLUSTERS]
-    for name in dict.fromkeys(wanted):
-        values = column_of(candidates, name, rows)
-        if len(set(values)) > 1:
-            return name, cluster_codes([f"#{i}" if value is None else f"={value}" for i, value in enumerate(values)])
-    return "", np.empty(0, dtype=np.int64)
+    wanted = [DIALOGUE if dialogues else None, group, track.intervals.cluster, *CLUSTERS]
+    codes = {name: group_codes(candidates, name, rows) for name in dict.fromkeys(wanted) if name is not None}
+    return {name: own for name, own in codes.items() if own is not None}

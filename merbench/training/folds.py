@@ -1,16 +1,15 @@
-"""The folds of cross-validation: at random, or with the samples of a speaker (any cluster) together.
-
-`training_set` finds the column that folds keep together: the track's `intervals.cluster`, or one of `data.CLUSTERS`.
-"""
+"""The folds of cross-validation: at random, or with the samples of a speaker (any cluster) together."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from merbench.errors import UsageError
 
@@ -18,6 +17,42 @@ Codes = NDArray[np.int64]
 
 N_STRATA = 5
 """Number of equal parts into which the values of a continuous target are divided, so that folds are alike in it."""
+
+LARGEST_SHARE = 1 / 3
+"""The share of the samples that a group of several columns may have: with larger ones, folds are too unequal."""
+
+
+def kept_together(columns: Mapping[str, Codes], *, joined: bool = True) -> tuple[str, Codes]:
+    """Return the column whose values no fold divides, and the group of every sample; empty where no column has two.
+
+    It is the first column with two values or more. Further ones are joined with it: groups that share a value are one
+    (the connected components), unless one of them would have more than `LARGEST_SHARE` of the samples, and more than
+    before. So both speakers of a session are in the fold of its dialogues; a speaker of nearly all dialogues is not.
+
+    Args:
+        columns: by name, in order of precedence, `(n,)` codes.
+        joined: whether further columns are joined with the first.
+
+    Returns:
+        The names with " and " between them, and `(n,)` codes.
+    """
+    several = {name: codes for name, codes in columns.items() if len(np.unique(codes)) > 1}
+    if not several:
+        return "", np.empty(0, dtype=np.int64)
+    (first, group), *others = ((name, _numbered(codes)) for name, codes in several.items())
+    names = [first]
+    for name, codes in others if joined else ():
+        n_groups = int(group.max()) + 1
+        edges = coo_array((np.ones(len(group)), (group, n_groups + codes)), (n_groups + int(codes.max()) + 1,) * 2)
+        wider = _numbered(connected_components(edges, directed=False)[1][group])
+        if np.bincount(wider).max() <= max(LARGEST_SHARE * len(wider), np.bincount(group).max()):
+            names += [name] if wider.max() < group.max() else []
+            group = wider
+    return " and ".join(names), group
+
+
+def _numbered(codes: NDArray[np.integer[Any]]) -> Codes:
+    return np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def random_folds(n: int, n_folds: int, seed: int) -> Codes:

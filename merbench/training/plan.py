@@ -13,17 +13,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from merbench.corpus.candidates import Candidates, candidate_column, open_candidates
 from merbench.declarations import declaration_problems
 from merbench.errors import DeclarationError, MerbenchError, UsageError, listed
-from merbench.track import SELECTED_BY, Track, Training, training_problems
+from merbench.track import SELECTED_BY, Track, Training, keys_of_training, training_problems
 from merbench.training.data import (
     CLUSTERS,
     TEST,
+    TRAIN,
     feature_set,
     learned_splits,
     training_candidates,
@@ -31,6 +31,7 @@ from merbench.training.data import (
 )
 from merbench.training.declaration import LoadedBaseline
 from merbench.training.needs import no_features, require_answers, require_features, require_samples, wanted_features
+from merbench.training.reading import column_of, group_keys
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
 
@@ -96,9 +97,17 @@ class Plan(Learnable):
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of the scores must know: groups on both sides; nothing of data that only test software."""
-        is_own = self.train.corpus.folder == self.test.corpus.folder
-        return _straddling(self) if is_own and not self.test.corpus.synthetic else []
+        """What a reader of the scores must know: a split that is not used, and groups on both sides.
+
+        Groups of data that only test software are not counted.
+        """
+        track, learns_from_test = self.track, self.track.training.source is None and self.track.training.corpus is None
+        unused = track.training.leave_out is not None and learns_from_test and TRAIN in track.splits
+        warnings = [
+            f"split '{TRAIN}' is not used: each value of '{track.training.leave_out}' is answered by a model of the "
+            f"others in split '{TEST}'; `training.source` names other splits of the corpus to learn from"
+        ]
+        return [*(warnings if unused else []), *([] if self.test.corpus.synthetic else _straddling(self))]
 
 
 def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | None = None) -> Plan:
@@ -185,7 +194,7 @@ def with_learning(track: Track, learning: Mapping[str, Any]) -> Track:
     try:
         training = Training.model_validate(content)
     except ValidationError as error:
-        problems = declaration_problems(error, lambda _: list(Training.model_fields))
+        problems = declaration_problems(error, keys_of_training)
         raise DeclarationError(f"{track.id}: [training]", problems) from error
     if problems := training_problems(content, track):
         raise DeclarationError(f"{track.id}: [training]", problems)
@@ -232,25 +241,67 @@ def _groups(candidates: Candidates, column: str) -> list[str]:
     return [str(value) for value in values]
 
 
+def divided_groups(described: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a warning for every column with values that folds divide, in the part where these are most.
+
+    Args:
+        described: `TrainingSet.described_folds` of every part.
+    """
+    most: dict[str, list[int]] = {}
+    for folds in described:
+        for column, counts in folds.get("divided", {}).items():
+            most[column] = max(counts, most.get(column, counts))
+    return [
+        f"folds divide {n:,} of {total:,} values of '{column}': cross-validated values are better than those of others"
+        for column, (n, total) in most.items()
+    ]
+
+
 def _straddling(plan: Plan) -> list[str]:
-    """Return a warning for every column of groups with values in what is learned from and in what is answered."""
-    train, test = plan.train.samples, plan.test.samples
-    rows = np.asarray(pc.index_in(plan.labelled.samples.ids, value_set=plan.train.ids), dtype=np.int64)
-    warnings = []
+    """Return a warning for every column of groups with values in what is learned from, and in what is predicted.
+
+    These are the candidates, unless they are of another corpus, and the development set.
+    """
+    labelled, is_own = plan.labelled, plan.train.corpus.folder == plan.test.corpus.folder
+    rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=plan.train.ids), dtype=np.int64)
+    development = np.zeros(len(labelled), np.bool_) if labelled.development is None else labelled.development
+    every, warnings = np.arange(len(plan.test)), []
     for column in CLUSTERS:
-        if column not in train.column_names or column not in test.column_names:
-            continue
-        n_answered, values = 0, set[Any]()
-        for part in plan.parts:
-            learned = train[column].take(pa.array(rows[part.learned])).combine_chunks().drop_null().unique()
-            answered = test[column].take(pa.array(part.answered)).combine_chunks()
-            known = answered.filter(pc.is_in(answered, value_set=learned))
-            n_answered += len(known)
-            values.update(known.unique().to_pylist())
-        if values:
-            names = [str(value) for value in sorted(values)]
-            warnings.append(
-                f"{n_answered:,} of {len(plan.test):,} candidates are of values of '{column}' that are learned from "
-                f"({len(values):,}: {listed(names)}); a system does better on them than on others"
-            )
+        train, test = group_keys(plan.train, column, rows), group_keys(plan.test, column, every)
+        if train and test and is_own:
+            pairs = [([train[row] for row in part.learned], part.answered) for part in plan.parts]
+            if shared := _shared(pairs, test, column_of(plan.test, column, every)):
+                warnings.append(
+                    f"{len(shared):,} of {len(test):,} candidates are of values of '{column}' that are learned from "
+                    f"({_values(shared)}); a system does better on them than on others"
+                )
+        if train and development.any():
+            learned = [train[row] for row in np.flatnonzero(~development)]
+            if shared := _shared([(learned, np.flatnonzero(development))], train, column_of(plan.train, column, rows)):
+                warnings.append(
+                    f"{len(shared):,} of {int(development.sum()):,} samples of the development set are of values of "
+                    f"'{column}' that are learned from ({_values(shared)}); selection is not made for others"
+                )
     return warnings
+
+
+def _shared(
+    pairs: Sequence[tuple[Sequence[str | None], Rows]], keys: Sequence[str | None], values: Sequence[str | None]
+) -> dict[int, str]:
+    """Return the values of those predicted samples whose key is among the keys that their model learned from.
+
+    Args:
+        pairs: for every model, the keys that it learned from, and the rows that it predicts.
+        keys: of all samples, None where one is not known.
+        values: what is shown of them.
+    """
+    shared: dict[int, str] = {}
+    for learned, rows in pairs:
+        known = set(learned) - {None}
+        shared |= {row: str(values[row]) for row in rows.tolist() if keys[row] in known}
+    return shared
+
+
+def _values(shared: Mapping[int, str]) -> str:
+    names = sorted(set(shared.values()))
+    return f"{len(names):,}: {listed(names)}"

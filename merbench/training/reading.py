@@ -32,6 +32,23 @@ def column_of(candidates: Candidates, name: str, rows: Rows) -> list[str | None]
     return [None if value is None else str(value) for value in values]
 
 
+def group_keys(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
+    """Return the groups of some candidates as `column_of` does; dialogues of two splits of the corpus are two."""
+    values = column_of(candidates, name, rows)
+    if name != DIALOGUE or not values:
+        return values
+    splits = column_of(candidates, SPLIT, rows)
+    return [None if value is None else f"{split}={value}" for split, value in zip(splits, values, strict=True)]
+
+
+def group_codes(candidates: Candidates, name: str, rows: Rows) -> Rows | None:
+    """Return the codes of `group_keys`, a sample without a value as a group of its own; None if all are."""
+    keys = group_keys(candidates, name, rows)
+    if all(key is None for key in keys):
+        return None
+    return cluster_codes([f"#{i}" if key is None else f"={key}" for i, key in enumerate(keys)])
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """What is read of every sample; see `training_set`."""
@@ -83,15 +100,10 @@ def dialogues_of(candidates: Candidates, rows: Rows) -> Dialogues:
     places = candidates.samples[POSITION].combine_chunks().take(pa.array(rows))
     if not (pa.types.is_integer(places.type) or pa.types.is_floating(places.type)):
         raise UsageError(f"{where}: column '{POSITION}' contains {places.type}; positions in a dialogue are numbers")
-    names, splits = column_of(candidates, DIALOGUE, rows), column_of(candidates, SPLIT, rows)
-    keys = [
-        f"#{i}" if name is None else f"={split}={name}"
-        for i, (split, name) in enumerate(zip(splits, names, strict=True))
-    ]
-    dialogue = cluster_codes(keys)
-    known = places.is_valid().to_numpy(zero_copy_only=False) | np.array(
-        [name is None for name in names], dtype=np.bool_
-    )
+    codes = group_codes(candidates, DIALOGUE, rows)
+    dialogue = np.arange(len(rows), dtype=np.int64) if codes is None else codes
+    without = [name is None for name in column_of(candidates, DIALOGUE, rows)]
+    known = places.is_valid().to_numpy(zero_copy_only=False) | np.array(without, dtype=np.bool_)
     position = pc.fill_null(places, 0).to_numpy().astype(np.float64)
     twice = _repeated(dialogue, position) & known
     for what, odd in (

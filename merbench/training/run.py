@@ -29,7 +29,7 @@ from merbench.training.output import (
     write_model,
     write_predictions,
 )
-from merbench.training.plan import Part, Plan, with_learning
+from merbench.training.plan import Part, Plan, divided_groups, with_learning
 from merbench.training.protocol import FoldEnsemble, Predictions, Setup
 from merbench.training.results import BaselineRun, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
@@ -121,6 +121,7 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
         label_corruption=train.label_corruption,
         warnings=(
             *plan.warnings,
+            *divided_groups([part.cross_validation for part in parts]),
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
         ),
         widths=train.samples.widths,

@@ -23,7 +23,7 @@ from merbench.corruptions import Step
 from merbench.errors import UsageError
 from merbench.files.reading import sha256_bytes
 from merbench.track import Selection, Track
-from merbench.training.folds import grouped_folds, random_folds, strata
+from merbench.training.folds import grouped_folds, kept_together, random_folds, strata
 
 Rows = NDArray[np.int64]
 Names = NDArray[np.str_]
@@ -278,8 +278,8 @@ class TrainingSet:
         label_corruption: how the labels were corrupted, and realised values; empty if they were not.
         groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
             samples is left out.
-        cluster: the corpus column whose values folds keep together; empty if there is none.
-        clusters: `(n,)` codes of its values.
+        clusters: by corpus column whose values folds keep together, in order of precedence, `(n,)` codes.
+        joins: whether folds keep the values of several of these columns together; see `kept_together`.
         selection: `folds`, `leave-one-group-out`, or `dev`.
         development: `(n,)` which samples are the development set; None unless selection is by `dev`.
         corruption: what is done to the features that are learned from, drawn again for every epoch; None: nothing.
@@ -292,8 +292,8 @@ class TrainingSet:
     targets: Mapping[str, Any] = field(repr=False)
     label_corruption: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Names] = field(default_factory=dict, repr=False)
-    cluster: str = ""
-    clusters: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    clusters: Mapping[str, Rows] = field(default_factory=dict, repr=False)
+    joins: bool = True
     selection: Selection = "folds"
     development: NDArray[np.bool_] | None = field(default=None, repr=False)
     corruption: FeatureCorruption | None = field(default=None, repr=False)
@@ -314,7 +314,7 @@ class TrainingSet:
             samples=self.samples.select(rows),
             targets={name: values[rows] for name, values in self.targets.items()},
             groups={name: values[rows] for name, values in self.groups.items()},
-            clusters=self.clusters[rows] if self.cluster else self.clusters,
+            clusters={name: codes[rows] for name, codes in self.clusters.items()},
             development=None if self.development is None else self.development[rows],
         )
 
@@ -342,8 +342,7 @@ class TrainingSet:
             samples=FeatureSet(ids.take(pa.array(order)), sequences),
             targets={name: np.concatenate([values, targets[name]])[order] for name, values in self.targets.items()},
             groups={name: np.append(values, np.full(len(samples), ""))[order] for name, values in self.groups.items()},
-            cluster="",
-            clusters=np.empty(0, dtype=np.int64),
+            clusters={},
             development=np.append(self.development, np.zeros(len(samples), dtype=np.bool_))[order],
         )
 
@@ -368,13 +367,17 @@ class TrainingSet:
 
     @property
     def folds_by(self) -> str:
-        """The column whose values folds keep together; empty if samples are assigned one by one."""
-        return self.cluster if self.n_clusters > 1 else ""
+        """The columns whose values folds keep together; empty if samples are assigned one by one."""
+        return self._kept[0]
+
+    @cached_property
+    def _kept(self) -> tuple[str, Rows]:
+        return kept_together(self.clusters, joined=self.joins)
 
     @property
     def n_clusters(self) -> int:
-        """Number of values that folds keep together."""
-        return len(np.unique(self.clusters))
+        """Number of groups that folds keep together."""
+        return int(self._kept[1].max(initial=-1)) + 1
 
     def n_folds(self, wanted: int) -> int:
         """Return how many divisions there are where so many folds are wanted.
@@ -389,11 +392,23 @@ class TrainingSet:
         return min(wanted, self.n_clusters) if self.folds_by else wanted
 
     def described_folds(self, wanted: int) -> dict[str, Any]:
-        """Return how the samples are divided, as a run record stores it."""
+        """Return how the samples are divided, as a run record stores it; `divided` counts values in several folds."""
         if self.selection == "dev":
             return {"selection": "dev", "n_folds": 1, "n_folds_asked": wanted, "by": None, "n_dev": len(self.validated)}
         by = {"by": self.folds_by, "n_clusters": self.n_clusters} if self.folds_by else {"by": None}
-        return {"selection": self.selection, "n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
+        described = {"selection": self.selection, "n_folds": self.n_folds(wanted), "n_folds_asked": wanted, **by}
+        divided = self._divided(self.n_folds(wanted)) if self.folds_by else {}
+        return described | ({"divided": divided} if divided else {})
+
+    def _divided(self, n_folds: int) -> dict[str, list[int]]:
+        """Return by column how many of its values, of how many, are in several folds; those of folds of clusters."""
+        folds, divided = self.folds(n_folds, seed=0), {}
+        for name, codes in self.clusters.items():
+            pairs = np.unique(np.stack([codes, folds]), axis=1)
+            n_folds_of = np.unique(pairs[0], return_counts=True)[1]
+            if len(n_folds_of) > 1 and (n := int((n_folds_of > 1).sum())):
+                divided[name] = [n, len(n_folds_of)]
+        return divided
 
     def folds(self, n_folds: int, seed: int) -> Rows:
         """Return the fold 0 … n_folds - 1 of every sample.
@@ -407,9 +422,9 @@ class TrainingSet:
         if self.selection == "leave-one-group-out":
             if self.n_clusters < 2:
                 raise UsageError(f"{self.n_clusters} groups of training samples; leaving one out needs at least 2")
-            return np.unique(self.clusters, return_inverse=True)[1].astype(np.int64)
+            return self._kept[1]
         if self.folds_by:
-            return grouped_folds(self.clusters, strata(self.targets.values(), len(self)), n_folds)
+            return grouped_folds(self._kept[1], strata(self.targets.values(), len(self)), n_folds)
         return random_folds(len(self), n_folds, seed)
 
     def divisions(self, n_folds: int, seed: int) -> tuple[Division, ...]:

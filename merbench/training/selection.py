@@ -115,10 +115,11 @@ def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, Cross
     if isinstance(baseline, FoldEnsemble):
         return baseline, baseline.fit_folds(frozen(train))
     every = frozen(train)
+    result = None if train.development is not None else CrossFit(cross_validate(build, train, setup))
     baseline.fit(every.select(every.learned))
-    if train.development is not None:  # the model that answers is the one that is validated
-        return baseline, CrossFit(baseline.predict(every.samples.select(every.validated)))
-    return baseline, CrossFit(cross_validate(build, train, setup))
+    if result is None:  # the model that answers is the one that is validated
+        result = CrossFit(baseline.predict(every.samples.select(every.validated)))
+    return baseline, result
 
 
 def validated_scores(train: TrainingSet, predictions: Predictions) -> dict[str, float]:

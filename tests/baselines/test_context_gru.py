@@ -126,9 +126,7 @@ def test_only_with_context_it_learns_what_was_before() -> None:
         {"text": Sequences.of_vectors(values)},
         dialogues=Dialogues(dialogue, position, position % 2),
     )
-    train = TrainingSet(
-        load_track("mer2023-semi"), samples, {"discrete": labels}, cluster="dialogue", clusters=dialogue
-    )
+    train = TrainingSet(load_track("mer2023-semi"), samples, {"discrete": labels}, clusters={"dialogue": dialogue})
     small = {"hidden": 16, "encoded": 8, "layers": [16], "learning_rate": 0.01, "batch_size": 4, "epochs": 25}
     shares = []
     for context in (True, False):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import f1_score, mean_squared_error
 from sklearn.model_selection import StratifiedGroupKFold
@@ -24,7 +25,7 @@ from merbench.training import (
     run_baseline,
     training_set,
 )
-from merbench.training.folds import grouped_folds
+from merbench.training.folds import grouped_folds, kept_together
 from merbench.training.selection import scores
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
@@ -109,7 +110,7 @@ def test_a_baseline_may_learn_from_samples_that_lack_references_of_some_targets(
     assert values[keys["mse"]] == pytest.approx(wanted, abs=1e-12)
     f1 = f1_score(discrete[known["discrete"]], answers["discrete"][known["discrete"]], average="weighted")
     assert values[keys["weighted_f1"]] == pytest.approx(f1, abs=1e-12)
-    only_values = replace(train, targets={"valence": valence}, clusters=np.arange(len(train)) % 6, cluster="speaker")
+    only_values = replace(train, targets={"valence": valence}, clusters={"speaker": np.arange(len(train)) % 6})
     assert set(only_values.folds(3, seed=0).tolist()) == {0, 1, 2}
 
 
@@ -207,12 +208,60 @@ def test_folds_keep_clusters_together(
         return
     for value in set(columns[by][:N_TRAIN]) - {None}:
         assert len(set(folds[np.array(columns[by][:N_TRAIN]) == value].tolist())) == 1
-    assert train.select(np.flatnonzero(train.clusters == 0)).folds_by == ""
-    rows = np.arange(0, N_TRAIN, 2)
-    some = train.select(rows)
-    assert [
-        len(set(some.folds(2, seed=0)[some.clusters == cluster].tolist())) for cluster in set(some.clusters.tolist())
-    ] == [1] * some.n_clusters
+    some = train.select(np.arange(0, N_TRAIN, 2))
+    clusters, halves = some.clusters[by], some.folds(2, seed=0)
+    assert [len(set(halves[clusters == cluster].tolist())) for cluster in set(clusters.tolist())] == [
+        1
+    ] * some.n_clusters
+
+
+def test_groups_of_two_columns_that_share_a_value_are_one_unless_it_is_too_large() -> None:
+    # two speakers in each of four sessions, whose dialogues are of both; dialogue 9 is of a session of its own
+    speaker = np.array([0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7])
+    dialogue = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 9, 9])
+    name, group = kept_together({"speaker": speaker, "dialogue": dialogue})
+    assert name == "speaker and dialogue"
+    assert group.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    assert kept_together({"speaker": speaker, "dialogue": dialogue}, joined=False)[0] == "speaker"
+    # a speaker of every dialogue would make one group of all
+    everywhere = np.where(np.arange(14) % 2, 0, 1 + speaker)
+    assert kept_together({"dialogue": dialogue, "speaker": everywhere})[0] == "dialogue"
+    # dialogues of one speaker each add nothing; a column with one value does not count
+    name, group = kept_together({"session": np.zeros(14, np.int64), "speaker": speaker // 2, "dialogue": dialogue})
+    assert (name, group.tolist()) == ("speaker", (speaker // 2).tolist())
+    assert kept_together({"session": np.zeros(14, np.int64)})[0] == ""
+
+
+def test_of_speakers_in_all_dialogues_folds_keep_one_kind_and_a_warning_counts_the_other(
+    small_track: SmallTrack, tmp_path: Path
+) -> None:
+    # 15 dialogues of four samples in training, and 6 speakers who are in many of them
+    columns: dict[str, list[str | None]] = {
+        "speaker": speakers(N, 6),
+        "dialogue": [f"d{i // 4}" for i in range(N)],
+        "position": [str(i % 4) for i in range(N)],
+    }
+    candidates = open_candidates(small_track(columns=columns), "train")
+    numbers = pa.array([i % 4 for i in range(N_TRAIN)])
+    place = candidates.samples.column_names.index("position")
+    read_whole = replace(candidates, samples=candidates.samples.set_column(place, "position", numbers))
+    for train, by, other in (
+        (training_set(candidates, []), "speaker", {"dialogue": [15, 15]}),
+        (training_set(read_whole, [], dialogues=True), "dialogue", {"speaker": [6, 6]}),
+    ):
+        described = train.described_folds(3)
+        assert (described["by"], described["divided"]) == (by, other)
+        codes = train.clusters[by]
+        for division in train.divisions(3, seed=0):
+            assert not set(codes[division.learn].tolist()) & set(codes[division.validate].tolist())
+    run = run_baseline(candidates.track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
+    assert (
+        "folds divide 15 of 15 values of 'dialogue': cross-validated values are better than those of others"
+        in run.warnings
+    )
+    # a part with one speaker is divided by dialogue
+    alone = training_set(candidates, []).select(np.arange(0, N_TRAIN, 6))
+    assert (alone.folds_by, alone.n_clusters) == ("dialogue", 10)
 
 
 def noisy(*steps: dict[str, Any]) -> Track:

@@ -1,17 +1,22 @@
-"""Nothing that is to be answered is learned: no reference of it is read before the last prediction."""
+"""Nothing that is to be answered is learned: neither its references nor its features have a part in a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from merbench.corpus.candidates import Candidates
-from merbench.training import RunSettings, run_baseline
+from merbench.corpus import Feature, add_features
+from merbench.corpus.candidates import Candidates, open_candidates
+from merbench.track import Track
+from merbench.training import FeatureSet, Predictions, RunSettings, Setup, TrainingSet, load_baseline, run_baseline
 from merbench.training.output import write_predictions
+from merbench.training.plan import make_plan
 from merbench.training.run import _seed_run as seed_run
-from tests.training.conftest import SmallTrack
+from merbench.training.selection import fit
+from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 from tests.training.test_run import QUICK
 
 
@@ -64,3 +69,98 @@ def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
         "a seed has answered",
         *([] if hold_out else ["predictions are written"]),
     }
+
+
+STEPS = """
+training = { corruptions = [
+    { name = "gcnet_missing", rate = 0.5 },
+    { name = "gaussian_noise_features", snr_db = 5 },
+], %s }
+"""
+
+
+def shifted(small_track: SmallTrack, name: str, learning: str, rows: Any, **arguments: Any) -> Track:
+    """Return the track with corruptions in training, the features of some of whose 90 samples are 100 higher."""
+    text = DECLARATION.replace('{ train = "train", test = "test" }', '{ train = "train", dev = "dev", test = "test" }')
+    n = N_TRAIN + N_TEST
+    columns: dict[str, list[str | None]] = {"fold": [f"{i % 3}" for i in range(n)]}
+    track = small_track(name, declaration=text + STEPS % learning, columns=columns, **arguments)
+    corpus, rng = open_candidates(track).corpus, np.random.default_rng(1)
+    values = {feature: rng.normal(size=(n, 3)) for feature in ("audio-x", "text-y")}
+    for array in values.values():
+        array[rows] += 100
+    ids = [f"s{i:03}" for i in range(n)]
+    add_features(corpus, {feature: Feature.from_vectors(ids, array) for feature, array in values.items()})
+    return track
+
+
+SHORT = {
+    "attention": {"epochs": 1, "hidden": [8]},
+    "gru": {"epochs": 1, "hidden": 4},
+    "logistic": {"C": 1.0, "alpha": 1.0, "scale": "each"},
+    "pseudo-label": {"base": "logistic", "base_options": {"C": 1.0}},
+}
+
+
+@pytest.mark.parametrize("baseline", SHORT)
+def test_features_of_a_group_have_no_part_in_the_model_that_answers_it(
+    baseline: str, small_track: SmallTrack, tmp_path: Path
+) -> None:
+    learning = 'leave_out = "fold", source = ["train", "test"], unlabelled = ["dev"]'
+    runs = [
+        run_baseline(
+            shifted(small_track, name, learning, rows, n_dev=20),
+            baseline,
+            RunSettings(features=["audio-x", "text-y"], options=SHORT[baseline], intervals=False),
+            output=tmp_path / name,
+        )
+        for name, rows in (("clean", []), ("shifted", slice(21, None, 3)))  # all of fold '0' but those of `dev`
+    ]
+    clean, other = (run.seeds[0].parts for run in runs)
+    assert [part.left_out for part in runs[0].parts] == ["0", "1", "2"]
+    assert same(clean[0].weights, other[0].weights)
+    assert not same(clean[1].weights, other[1].weights)
+
+
+def same(weights: Any, others: Any) -> bool:
+    assert weights and set(weights) == set(others)
+    return all(np.array_equal(array, others[name]) for name, array in weights.items())
+
+
+class Witness:
+    """A baseline that stores what each of its models learns from, and what it predicts."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        self.seen = seen
+
+    def fit(self, train: TrainingSet) -> None:
+        assert train.corruption is None
+        self.seen.append(train.features["audio-x"])
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        self.seen.append(test.features["audio-x"])
+        return Predictions({"discrete": np.ones((len(test), 3)) / 3, "valence": np.zeros(len(test))})
+
+
+@pytest.mark.parametrize("baseline", ["attention", "gru", "witness"])
+def test_features_that_a_fold_is_validated_on_have_no_part_in_its_model(baseline: str, small_track: SmallTrack) -> None:
+    """Those of the samples of the first fold are 100 higher: its model is the same, the others' are not."""
+    loaded = load_baseline("logistic" if baseline == "witness" else baseline)
+
+    def models(name: str, rows: Any) -> tuple[TrainingSet, list[Any]]:
+        track = shifted(small_track, name, 'unlabelled = ["test"]', rows)
+        train = make_plan(track, loaded, ["audio-x", "text-y"]).training_set()
+        seen: list[Any] = []
+
+        def build(setup: Setup) -> Any:
+            return Witness(seen) if baseline == "witness" else loaded.build(options, setup)
+
+        options = loaded.options("small", SHORT.get(baseline, {}))
+        model, _ = fit(build, train, Setup(n_folds=3))
+        if baseline == "witness":
+            return train, [{"learned": learned} for learned in seen[:6:2]]
+        return train, [{name: array[fold] for name, array in model.weights().items()} for fold in range(3)]
+
+    train, clean = models("clean", [])
+    _, other = models("shifted", train.divisions(3, 0)[0].validate)
+    assert [same(*pair) for pair in zip(clean, other, strict=True)] == [True, False, False]

@@ -244,14 +244,24 @@ def test_a_network_lacks_modalities_in_training_and_selection_and_not_when_it_pr
     assert all(batch.present[name].all() for batch in predicted for name in ("loud", "quiet"))
 
 
-def test_without_standardisation_a_missing_modality_is_the_mean_of_the_training_samples(
+def test_without_standardisation_a_missing_modality_is_the_mean_of_what_the_fold_learns_from(
     small_track: SmallTrack,
 ) -> None:
     train, test = small(small_track, {"name": "imbalanced_missing", "audio": 1.0})
     trained, selected, predicted = probed(train, test, standardise=False)
-    mean, quiet = train.features["loud"].mean(axis=0, dtype=np.float64), train.features["quiet"]
+    loud, quiet = train.features["loud"].astype(np.float64), train.features["quiet"]
+    divisions = train.divisions(3, 0)
+    n_steps = len(trained) // (2 * 3)  # two epochs; the folds take turns
+    for n, batch in enumerate(trained):
+        learned = divisions[n // n_steps % 3].learn
+        assert np.isin(batch.samples.numpy(), learned).all()
+        wanted = np.tile(loud[learned].mean(axis=0), (len(batch.samples), 1))
+        np.testing.assert_allclose(batch.inputs["loud"].numpy(), wanted, atol=1e-6)
+    for batch in selected:
+        (division,) = [each for each in divisions if np.isin(batch.samples.numpy(), each.validate).all()]
+        wanted = np.tile(loud[division.learn].mean(axis=0), (len(batch.samples), 1))
+        np.testing.assert_allclose(batch.inputs["loud"].numpy(), wanted, atol=1e-6)
     for batch in [*trained, *selected]:
-        np.testing.assert_allclose(batch.inputs["loud"].numpy(), np.tile(mean, (len(batch.samples), 1)), atol=1e-6)
         np.testing.assert_allclose(batch.inputs["quiet"].numpy(), quiet[batch.samples.numpy()], atol=1e-6)
         assert batch.present["loud"].all()
     given = np.concatenate([batch.inputs["loud"].numpy() for batch in predicted[:1]])

@@ -155,6 +155,10 @@ def test_groups_of_a_split_with_a_secret_part_are_not_left_out(small_track: Smal
         ({"corpus": "other", "labels": {"joy": "gald"}}, "labels.joy: 'gald' is not one of calm, glad, sad; did you"),
         ({"corpus": "other", "ignored": ["sad"]}, "ignored: 'sad' is a label to learn from"),
         ({"unlabelled": ["tests"]}, r"unlabelled: 'tests' is not a split of this track \(train, test\); did you mean"),
+        (
+            {"corruptions": [{"name": "gcnet_missing", "parameters": {"rate": 0.5}, "stp": "x"}]},
+            r"\[training\]: 1 problem\n.*corruptions.0..stp: is not a known key; allowed: name, step, split; did you mean",
+        ),
         ({"corruptions": [{"name": "background_noise"}]}, "corruptions.0..name: background_noise corrupts audio"),
     ],
 )  # fmt: skip
@@ -291,6 +295,37 @@ def test_features_of_two_corpora_are_made_in_the_same_way(
 ) -> None:
     reason = why_not(crossed(tmp_path, records=records), [load_baseline("logistic")])["logistic"]
     assert (message in reason) if message else reason == ""
+
+
+def test_dialogues_of_two_splits_are_two_and_speakers_of_the_development_set_count(
+    small_track: SmallTrack, tmp_path: Path
+) -> None:
+    columns: dict[str, list[str | None]] = {
+        # the development set is of p0 to p4, what is learned of p3 to p12, the candidates are of others
+        "speaker": [*(f"p{i % 5}" for i in range(20)), *(f"p{3 + i % 10}" for i in range(40)), *["q"] * N_TEST],
+        "dialogue": [f"d{i % 10}" for i in range(N_TRAIN + N_TEST)],
+    }
+    track = small_track(columns=columns, n_dev=20)
+    learning = {"selection": "dev", "source": ["train"], "development": ["dev"]}
+    run = run_baseline(track, "majority", RunSettings(learning=learning, intervals=False), output=tmp_path / "run")
+    assert run.warnings == (
+        "8 of 20 samples of the development set are of values of 'speaker' that are learned from (2: p3, p4); selection "
+        "is not made for others",
+    )
+
+
+def test_a_training_split_that_is_not_used_is_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:
+    track = small_track(columns={"fold": [f"{i % 3}" for i in range(N_TRAIN + N_TEST)]})
+    run = run_baseline(
+        track, "majority", RunSettings(learning={"leave_out": "fold"}, intervals=False), output=tmp_path / "run"
+    )
+    assert run.warnings == (
+        "split 'train' is not used: each value of 'fold' is answered by a model of the others in split 'test'; "
+        "`training.source` names other splits of the corpus to learn from",
+    )
+    learning = {"leave_out": "fold", "source": ["train", "test"]}
+    both = run_baseline(track, "majority", RunSettings(learning=learning, intervals=False), output=tmp_path / "both")
+    assert (both.warnings, both.parts[0].n_train) == ((), 60)
 
 
 def test_speakers_on_both_sides_are_a_warning(small_track: SmallTrack, tmp_path: Path) -> None:

@@ -215,9 +215,9 @@ def test_unlabelled_samples_are_those_without_references_in_the_declared_splits(
 
 def test_folds_keep_the_declared_group_together(talk: Talk) -> None:
     train = training_set(training_candidates(talk('training.group = "dialogue"')), [])
-    assert (train.cluster, train.n_clusters) == ("dialogue", 2)
+    assert (train.folds_by, train.n_clusters) == ("dialogue", 2)
     by_default = training_set(training_candidates(talk()), [])
-    assert by_default.cluster == "speaker"
+    assert by_default.folds_by == "speaker"
     left_out = training_set(training_candidates(talk('training.selection = "leave-one-group-out"')), [])
     parts = [division.validate.tolist() for division in left_out.divisions(5, seed=0)]
     assert sorted(parts) == [[0, 3], [1, 2]]  # Ann: s0, s6; Bo: s1, s3

@@ -201,6 +201,6 @@ def test_known_actors_are_easier_than_unseen_ones(
         predictions = cross_validate(partial(logistic.build, options), train, Setup())
         return scores(train.track, train.targets, predictions.answers(train.track), train.groups)["accuracy(discrete)"]
 
-    unseen, seen = accuracy(train), accuracy(replace(train, cluster=""))
+    unseen, seen = accuracy(train), accuracy(replace(train, clusters={}))
     assert unseen == pytest.approx(0.565, abs=0.01)
     assert seen == pytest.approx(0.685, abs=0.01)

@@ -70,9 +70,9 @@ def training_set(kind: Kind) -> TrainingSet:
         {"x": Sequences(values, np.cumsum(lengths) - lengths, lengths)},
         dialogues=dialogues,
     )
-    clusters = ("dialogue", dialogue) if dialogues else ("", np.empty(0, dtype=np.int64))
+    clusters = {"dialogue": dialogue} if dialogues else {}
     targets = {"discrete": codes, "valence": rng.standard_normal(N)}
-    return TrainingSet(load_track("mer2023-multi"), samples, targets, cluster=clusters[0], clusters=clusters[1])
+    return TrainingSet(load_track("mer2023-multi"), samples, targets, clusters=clusters)
 
 
 def baseline(kind: Kind, schedule: Schedule = SCHEDULE, seed: int = 0) -> NetworkBaseline:
