@@ -52,7 +52,7 @@ def kept_together(columns: Mapping[str, Codes], *, joined: bool = True) -> tuple
 
 
 def _numbered(codes: NDArray[np.integer[Any]]) -> Codes:
-    return np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return np.asarray(np.unique(codes, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
 def random_folds(n: int, n_folds: int, seed: int) -> Codes:
