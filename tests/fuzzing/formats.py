@@ -650,7 +650,11 @@ def _tensors(scratch: Path) -> Mutation:
         arrays, metadata = read_tensors(data)
         name = rng.choice(sorted(arrays))
         values = arrays.pop(name)
-        others: list[Any] = [None, values[None], values[..., None], np.ravel(values)[:1], np.ravel(values)[:0], values.astype(np.int8), values * np.nan, values * 1e308, values.astype(str)]  # fmt: skip
+        others: list[Any] = [None, values[None], values[..., None], np.ravel(values)[:1], np.ravel(values)[:0]]
+        if values.dtype.kind == "U":
+            others += [np.arange(len(values)), np.ones(()), np.char.add(values, "\n")]
+        else:
+            others += [values.astype(np.int8), values * np.nan, values * 1e308, values.astype(str)]
         with np.errstate(all="ignore"):
             if (other := rng.choice(others)) is not None:
                 arrays[rng.choice([name, name, "other"])] = other
