@@ -30,28 +30,18 @@ SLOTS = 3
 
 
 @dataclass(frozen=True)
-class Options:
-    """Architecture and training.
+class Options(Schedule):
+    """Architecture, and training.
 
     Attributes:
         hidden: widths of the hidden layers of every encoder; the last is the paper's h.
         dropout: share of hidden units dropped in training.
         softmax: whether the weights of the modalities are normalised (the paper) or not (the released code).
-        learning_rate: of Adam.
-        weight_decay: of Adam, added to the gradient.
-        batch_size: samples per step and fold.
-        epochs: how often every sample is seen, at most.
-        patience: epochs without a better ranking value after which a fold is no longer trained; 0 trains all epochs.
     """
 
     hidden: Widths
     dropout: Dropout
     softmax: bool
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    patience: int
 
 
 class Network(nn.Module):
@@ -98,4 +88,4 @@ def slots(features: list[Slot]) -> list[Slot]:
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), Schedule.of(options), setup, together=True)
+    return NetworkBaseline(partial(Network, options), options, setup, together=True)

@@ -29,8 +29,8 @@ from merbench.training.networks.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
-class Options:
-    """Architecture and training.
+class Options(Schedule):
+    """Architecture, and training.
 
     Attributes:
         hidden: width of the state of a GRU, for each direction.
@@ -41,11 +41,6 @@ class Options:
         speakers: how many speakers of a dialogue the GRU of all features tells apart, by first appearance; 0: none.
         state_dropout: share of the states that is dropped in training.
         dropout: share of the other units that is dropped in training.
-        learning_rate: of Adam.
-        weight_decay: of Adam, added to the gradient.
-        batch_size: dialogues per step.
-        epochs: how often every dialogue is seen, at most.
-        patience: epochs without a better value after which training ends; 0 trains all epochs.
     """
 
     hidden: Width
@@ -56,11 +51,6 @@ class Options:
     speakers: Annotated[int, Within(0, 1000)]
     state_dropout: Dropout
     dropout: Dropout
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    patience: int
 
 
 class Reader(nn.Module):
@@ -120,4 +110,4 @@ class Network(nn.Module):
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), Schedule.of(options), setup, kind="dialogues", standardise=True)
+    return NetworkBaseline(partial(Network, options), options, setup, kind="dialogues", standardise=True)

@@ -25,30 +25,18 @@ from merbench.training.networks.recurrent import Recurrent, last_states, window_
 
 
 @dataclass(frozen=True)
-class Options:
-    """Architecture and training.
+class Options(Schedule):
+    """Architecture, and training.
 
     Attributes:
         hidden: width of the state of every GRU, and of the layer that fuses them.
         window: how many rows that follow each other are averaged before a GRU reads them.
         dropout: share of the last states, and of the fused units, that is dropped in training.
-        learning_rate: of Adam.
-        weight_decay: of Adam, added to the gradient.
-        clip_norm: largest norm of the gradient; 0 does not clip.
-        batch_size: samples per step.
-        epochs: how often every sample is seen, at most.
-        patience: epochs without a better value after which training ends; 0 trains all epochs.
     """
 
     hidden: Width
     window: Annotated[int, Within(1)]
     dropout: Dropout
-    learning_rate: float
-    weight_decay: float
-    clip_norm: float
-    batch_size: int
-    epochs: int
-    patience: int
 
 
 class Network(nn.Module):
@@ -81,4 +69,4 @@ class Network(nn.Module):
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), Schedule.of(options), setup, kind="sequences", standardise=True)
+    return NetworkBaseline(partial(Network, options), options, setup, kind="sequences", standardise=True)

@@ -30,7 +30,7 @@ from merbench.training.plan import Plan, make_plan, with_learning
 from merbench.training.protocol import Setup
 from merbench.training.samples import TrainingSet
 from merbench.training.search import JOURNAL, LOCKS, SamplerName, Space
-from merbench.training.selection import evaluated
+from merbench.training.selection import evaluated, ranking_signs
 from merbench.training.tuning_report import TuningReport
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class Trials:
             if record.options == taken.options and record.state == "complete":
                 return record.result
         n_folds = train.n_folds(self.n_folds)
-        log = _TrialLog(taken if self.settings.pruning else None)
+        log = _TrialLog(taken if self.settings.pruning else None, ranking_signs(train.track)[0][1])
         setup = Setup(self.settings.seed, n_folds, self.settings.device, log=log)
         value, problem = None, ""
         try:
@@ -282,10 +282,10 @@ class Trials:
 
 
 class _TrialLog:
-    """Counts the epochs of a trial, and stops it where its validation value is below the median of others."""
+    """Counts the epochs of a trial, and stops it where its validation value is worse than the median of others."""
 
-    def __init__(self, taken: Taken | None) -> None:
-        self.taken = taken
+    def __init__(self, taken: Taken | None, sign: int) -> None:
+        self.taken, self.sign = taken, sign
         self.epochs = 0
         self.n_trainings = 0  # epochs, each counted as often as folds train in it
         self.best: NDArray[np.float64] | None = None  # the best value so far of every fold, which its model would have
@@ -294,7 +294,8 @@ class _TrialLog:
         """Take the values of an epoch; of folds that do not train they are not finite."""
         self.epochs += 1
         self.n_trainings += int(np.isfinite(values["loss"]).sum())
-        self.best = values["value"] if self.best is None else np.fmax(self.best, values["value"])
+        value = self.sign * values["value"]
+        self.best = value if self.best is None else np.fmax(self.best, value)
         mean = float(self.best.mean())
         if self.taken is not None and np.isfinite(mean) and self.taken.should_stop(self.epochs, mean):
             raise _Stopped("stopped early")

@@ -39,7 +39,8 @@ class Batch:
         samples: rows of the data set, `(…, B)` or `(…, B, L)`, -1 where there is only padding.
         speaker: code of the speaker within the dialogue, `(…, B, L)`, -1 where there is only padding; None unless there
             are dialogues.
-        targets: in training, the references of every target, `(…, B[, L][, K])`; those of padding are arbitrary.
+        targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
+            where an epoch is selected, or samples are predicted.
     """
 
     inputs: Mapping[str, Tensor]
@@ -220,7 +221,8 @@ class Data:
         Args:
             rows: samples `(…, B)` or dialogues `(…, B, L)`.
             scaling: standardises the features; None leaves them as they are.
-            epoch: the epoch, from 1, whose corruptions features have; 0: those of samples that one is selected on.
+            epoch: the epoch, from 1, whose corruptions features have, with references; 0: those of samples that one is
+                selected on, without references.
         """
         real, safe = rows >= 0, rows.clamp_min(0)
         inputs, lengths, masks = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
@@ -246,7 +248,7 @@ class Data:
             if lengths or self.dialogues is not None or not self.stored[name].complete:
                 inputs[name].masked_fill_(~mask[..., None], 0)
         speaker = None if self.speaker is None else self.speaker[safe].masked_fill_(~real, -1)
-        targets = {name: values[safe] for name, values in self.targets.items()}
+        targets = {name: values[safe] for name, values in self.targets.items()} if epoch else {}
         return Batch(inputs, lengths, present, rows, speaker, targets)
 
 

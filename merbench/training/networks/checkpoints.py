@@ -24,7 +24,7 @@ from merbench.files.tensors import read_tensors, write_tensors
 from merbench.training.networks.learner import Learner
 from merbench.training.samples import Division, TrainingSet
 
-SCHEMA = "merbench.training/1"
+SCHEMA = "merbench.training/2"
 
 STATE = "training.safetensors"
 

@@ -1,6 +1,7 @@
 """Layers with the parameters of all folds in one tensor, and the generators of their initial values and dropout.
 
-The folds share nothing else: a fold's gradient is the one it would have by itself.
+The folds share no parameter: a fold's gradient is the one it would have by itself, with the same entries dropped. These
+are drawn for all folds from one generator.
 
 Conventions:
     F folds, B rows of a batch. Layers map `(F, B, n_in)` to `(F, B, n_out)`. Every parameter has a leading dimension F.

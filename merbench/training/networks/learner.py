@@ -61,6 +61,7 @@ class Model:
         self, network: nn.Module, *, layered: bool, half: bool = False, scaling: Scaling | None = None
     ) -> None:
         self.network, self.layered, self.half, self.scaling = network, layered, half, scaling
+        self.pieces = 1  # parts that a batch is split into
 
     def applied(self, data: Data, rows: Tensor, epoch: int = 0) -> tuple[dict[str, Tensor], Losses]:
         """Return outputs for samples `(F, …)`, `(F, …[, K])` each, and the network's own losses, `(F,)` each."""
@@ -74,14 +75,15 @@ class Model:
             return outputs, own
         return {name: part[None] for name, part in outputs.items()}, {name: part[None] for name, part in own.items()}
 
-    def evaluated(self, data: Data, rows: Sequence[Rows], share: float = 1.0) -> list[Outputs]:
+    def evaluated(self, data: Data, rows: Sequence[Rows]) -> list[Outputs]:
         """Return, for every fold, the outputs for its rows, `(v, K)` or `(v,)` per target.
 
-        Args:
-            data: the samples.
-            rows: those of every fold.
-            share: how many are evaluated at once, of the usual number.
+        Raises:
+            UsageError: memory is used up, also by half as many samples at once.
         """
+        return self._fitting(lambda pieces: self._evaluated(data, rows, 1 / pieces), data.device)
+
+    def _evaluated(self, data: Data, rows: Sequence[Rows], share: float) -> list[Outputs]:
         self.network.eval()
         outputs: list[Outputs] = [{} for _ in rows]
         places = [np.empty(data.n, dtype=np.int64) for _ in rows]
@@ -99,6 +101,27 @@ class Model:
                         own = outputs[fold].setdefault(name, np.empty(shape, np.float32))
                         own[places[fold][samples[fold][real]]] = values[fold][real]
         return outputs
+
+    def _fitting(self, run: Callable[[int], T], device: torch.device) -> T:
+        """Run something with batches in this many pieces; where memory is used up, halve the batches once."""
+        try:
+            return run(self.pieces)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        self._halve(device)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._fitting(run, device)
+
+    def _halve(self, device: torch.device) -> None:
+        if self.pieces > 1:
+            raise UsageError(f"out of memory on {device}, with half batches, too; {self._remedy}")
+        self.pieces = 2
+
+    @property
+    def _remedy(self) -> str:
+        return "use another device"
 
 
 class Learner(Model):
@@ -129,7 +152,6 @@ class Learner(Model):
         self.n_folds = len(self.order.members)
         self.optimiser = optimiser(network, schedule)
         self.steps = 0
-        self.pieces = 1  # parts that a batch is split into
         self.notes: list[str] = []
         with torch.random.fork_rng(_cuda(self.data.device)):
             torch.manual_seed(seed)
@@ -168,7 +190,8 @@ class Learner(Model):
                 steps.append(rows)
                 if len(steps) < self.schedule.accumulation and n + 1 < len(self.order):
                     continue
-                for own, losses in zip(steps, self._fitting(partial(self._step, steps, epoch)), strict=True):
+                step = partial(self._step, steps, epoch)
+                for own, losses in zip(steps, self._fitting(step, self.data.device), strict=True):
                     count = (own >= 0).flatten(1).sum(1)
                     total += count
                     for name, loss in losses.items():
@@ -178,27 +201,16 @@ class Learner(Model):
 
     def validated(self, rows: Sequence[Rows]) -> list[Outputs]:
         """Return, for every fold, the outputs for the rows that its epoch is selected on."""
-        return self._fitting(lambda pieces: self.evaluated(self.data, rows, 1 / pieces))
+        return self.evaluated(self.data, rows)
 
-    def _fitting(self, run: Callable[[int], T]) -> T:
-        """Run something with batches in this many pieces; where memory is used up, halve the batches once."""
-        try:
-            return run(self.pieces)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        size, device = self.schedule.batch_size, self.data.device
-        if self.pieces > 1 or size < 2:
-            also = ", with half batches, too" if self.pieces > 1 else ""
-            raise UsageError(
-                f"out of memory on {device}{also}; lower batch_size, which is {size}, or use another device"
-            )
-        self.pieces = 2
-        self.notes.append(f"out of memory on {device}: batches of {size} were computed in halves")
+    def _halve(self, device: torch.device) -> None:
+        super()._halve(device)
+        self.notes.append(f"out of memory on {device}: batches of {self.schedule.batch_size} were computed in halves")
         self.optimiser.zero_grad(set_to_none=True)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        return self._fitting(run)
+
+    @property
+    def _remedy(self) -> str:
+        return f"lower batch_size, which is {self.schedule.batch_size}, or {super()._remedy}"
 
     def _step(self, steps: Sequence[Tensor], epoch: int, pieces: int) -> list[Losses]:
         """Take one step of the optimiser by the mean of the gradients of some batches; return the losses of each."""
@@ -228,6 +240,8 @@ class Learner(Model):
             for own in zip(*(w.chunk(pieces, 1) for w in weights.values()), strict=True)
         ]
         counts = (rows >= 0).flatten(1).sum(1)
+        if pieces > 1 and "ccc" in self.objective.losses.values() and _CCC_IN_PIECES not in self.notes:
+            self.notes.append(_CCC_IN_PIECES)
         for piece, own_weights in zip(rows.chunk(pieces, 1), parts, strict=True):
             outputs, own = self.applied(self.data, piece, epoch)
             if pieces > 1:
@@ -236,13 +250,17 @@ class Learner(Model):
             yield {"loss": self.objective.loss(outputs, piece, own_weights), **own}
 
     def keep(self, fold: int, epoch: int, value: Value, outputs: Outputs) -> None:
-        """Keep this epoch of a fold if its value is better than before, and count how long it has not been."""
+        """Keep this epoch of a fold if its value is better than before, and count how long it has not been.
+
+        As long as no value has been defined, there is nothing to compare: the last epoch is kept, and none is counted.
+        """
         schedule = self.schedule
+        undefined = not any(map(math.isfinite, max(value, self.values[fold])))
         if (value[0] > self.goals[fold][0] + schedule.min_delta) if schedule.min_delta else value > self.goals[fold]:
             self.goals[fold], self.waited[fold] = value, 0
-        else:
+        elif not undefined:
             self.waited[fold] += 1
-        if value <= self.values[fold] and self.epochs[fold] and schedule.keep == "best":
+        if value <= self.values[fold] and not undefined and schedule.keep == "best":
             return
         self.values[fold], self.epochs[fold], self.outputs[fold] = value, epoch, outputs
         for name, tensor in self.network.state_dict().items():
@@ -300,6 +318,8 @@ class Learner(Model):
             setattr(self, counter, counters[counter])
         self.values, self.goals = ([tuple(map(float.fromhex, own)) for own in counters[key]] for key in _VALUES)
 
+
+_CCC_IN_PIECES = "batches were too large to be computed at once: their loss 'ccc' is the mean of that of their pieces"
 
 _COUNTERS = ("steps", "pieces", "notes", "epochs", "waited")
 _VALUES = ("values", "goals")

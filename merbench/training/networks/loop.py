@@ -1,22 +1,23 @@
 """The loop that trains networks: one of fold layers for all folds, or one of ordinary layers per fold.
 
 The folds of ordinary networks are trained in turns, an epoch each, so that curves, early stopping, checkpoints and
-pruning are the same for both. A fold's numbers depend only on (seed, fold), never on the other folds: the sum of their
-losses has for each fold the gradient of its own loss, and Adam works element by element. Folds that were stopped early
-are no longer counted, though fold layers still compute them.
+pruning are the same for both. The numbers of ordinary networks depend only on (seed, fold). Fold layers share no
+parameters either, the sum of the losses has for each fold the gradient of its own loss, and Adam works element by
+element; but all folds take equally many steps (see `order.py`), and what dropout drops is drawn for all at once. Folds
+that were stopped early are no longer counted, though fold layers still compute them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from merbench.engine import interrupted_afterwards
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
 from merbench.training.networks.checkpoints import Checkpoint, History
 from merbench.training.networks.learner import Learner, Outputs, Value
 from merbench.training.networks.optimisation import Schedule
@@ -24,7 +25,7 @@ from merbench.training.protocol import Curve, Setup
 from merbench.training.samples import Rows
 
 ValueOf = Callable[[Rows, Outputs], Value]
-"""The ranking value, higher is better, of outputs for some rows."""
+"""The ranking values, higher is better, of outputs for some rows."""
 
 
 def train(
@@ -33,6 +34,7 @@ def train(
     *,
     value: ValueOf,
     setup: Setup,
+    sign: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Outputs, Curve]:
     """Train all folds and leave in every network the parameters of the epoch that is kept.
@@ -40,8 +42,9 @@ def train(
     Args:
         learners: one for all folds, or one per fold.
         validated: the rows that the epoch of every fold is selected on.
-        value: ranking value of outputs for some rows; compared lexicographically, NaN is worst.
+        value: ranking values of outputs for some rows; compared lexicographically, NaN is worst.
         setup: where progress and the values of epochs go.
+        sign: -1 where the first value is negated, since lower is better; logs and curves have it on its own scale.
         checkpoint: where the state of training is stored, from time to time and when it is interrupted, which is after
             the epoch, and from where it goes on; None stores nothing.
 
@@ -59,7 +62,7 @@ def train(
         before = len(history)
         try:
             with interrupted_afterwards():  # in the middle of an epoch there is no state to go on from
-                history.append(_epoch(learners, validated, before + 1, value))
+                history.append(_epoch(learners, validated, before + 1, value, sign))
                 setup.log.epoch(len(history), history[-1])
                 setup.progress(len(history), schedule.epochs)
         except KeyboardInterrupt:
@@ -83,7 +86,7 @@ def train(
 
 
 def _epoch(
-    learners: Sequence[Learner], validated: Sequence[Rows], epoch: int, value: ValueOf
+    learners: Sequence[Learner], validated: Sequence[Rows], epoch: int, value: ValueOf, sign: int
 ) -> dict[str, NDArray[np.float64]]:
     """Train every fold for an epoch, keep the better ones, and return the values of the epoch."""
     logged: dict[str, NDArray[np.float64]] = {"loss": np.full(len(validated), np.nan)}
@@ -94,23 +97,25 @@ def _epoch(
         if not any(trained):
             continue
         losses = learner.epoch(epoch)
-        require_finite(losses["loss"][trained], epoch, learner.schedule)
+        require_finite({name: means[trained] for name, means in losses.items()}, epoch, learner.schedule)
         rows = validated[start : start + learner.n_folds]
         outputs = learner.validated(rows)
         for own in np.flatnonzero(trained).tolist():
             fold = start + own
             reached = tuple(-math.inf if math.isnan(item) else item for item in value(rows[own], outputs[own]))
             learner.keep(own, epoch, reached, outputs[own])
-            logged["value"][fold] = reached[0]
+            logged["value"][fold] = sign * reached[0] if math.isfinite(reached[0]) else np.nan
             for name, means in losses.items():
                 logged.setdefault(name, np.full(len(validated), np.nan))[fold] = means[own]
     return logged
 
 
-def require_finite(losses: NDArray[np.float64], epoch: int, schedule: Schedule) -> None:
-    """Raise `UsageError` when a loss is not finite."""
-    if not np.isfinite(losses).all():
+def require_finite(losses: Mapping[str, NDArray[np.float64]], epoch: int, schedule: Schedule) -> None:
+    """Raise `UsageError` when a loss is not finite: that of the targets, or one of the network's own."""
+    wrong = [name for name, means in losses.items() if not np.isfinite(means).all()]
+    if wrong:
+        which = "the loss" if "loss" in wrong else f"the network's own loss {listed(wrong)}"
         raise UsageError(
-            f"training diverged in epoch {epoch} (the loss is not finite); "
+            f"training diverged in epoch {epoch} ({which} is not finite); "
             f"lower the learning rate, which is {schedule.learning_rate:g}"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from merbench.devices import deterministic
-from merbench.errors import UsageError, listed
+from merbench.errors import UnknownName, UsageError, listed
 from merbench.track import Track
 from merbench.training.missing import Draws
 from merbench.training.networks.batches import Corruption, Data
@@ -31,9 +31,9 @@ from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.networks.order import Order
 from merbench.training.networks.scaling import Kind, Scaling
-from merbench.training.protocol import CrossFit, Predictions, Setup
+from merbench.training.protocol import CrossFit, Curve, Predictions, Setup
 from merbench.training.samples import Division, FeatureSet, Rows, TrainingSet
-from merbench.training.selection import ranking_value
+from merbench.training.selection import ranking_signs, ranking_value
 
 MOST_FOLDS = 10_000
 """How many folds stored weights may have."""
@@ -104,6 +104,8 @@ class NetworkBaseline:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
         data = Data(train.samples, self.kind, self.device, train.targets)
         corruption = self._corruption(train, learned)
+        if unknown := [name for name in self.schedule.losses if name not in track.targets]:
+            raise UnknownName("target", unknown[0], track.targets, "losses are given by target")
         losses = {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
         learners = [
             Learner(
@@ -122,10 +124,11 @@ class NetworkBaseline:
                 [division.validate for division in divisions],
                 value=partial(value, train),
                 setup=setup,
+                sign=ranking_signs(track)[0][1],
                 checkpoint=self._checkpoint(train, divisions),
             )
-        notes = tuple(dict.fromkeys(note for learner in learners for note in learner.notes))
-        return CrossFit(probabilities(outputs), curve, str(self.device), notes)
+        notes = [*dict.fromkeys(note for learner in learners for note in learner.notes), *undefined(track, curve)]
+        return CrossFit(probabilities(outputs), curve, str(self.device), tuple(notes))
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
@@ -273,6 +276,17 @@ def value(train: TrainingSet, rows: Rows, outputs: Outputs) -> Value:
     groups = {name: values[rows] for name, values in train.groups.items()}
     predicted = probabilities(outputs)
     return ranking_value(train.track, reference, predicted.answers(train.track), groups, predicted.outputs)
+
+
+def undefined(track: Track, curve: Curve) -> Iterator[str]:
+    """Yield a note where the first ranking value of a fold is defined in no epoch."""
+    folds = np.flatnonzero(~np.isfinite(curve.value).any(0)).tolist()
+    if folds:
+        yield (
+            f"{track.ranked_by[0]} is not defined on the validation samples of {len(folds)} of {len(curve.best_epoch)} "
+            f"folds: {listed([str(fold + 1) for fold in folds])}; the epochs kept of them, "
+            f"{listed([str(curve.best_epoch[fold]) for fold in folds])}, are not selected by it"
+        )
 
 
 def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:

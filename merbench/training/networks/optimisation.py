@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from merbench.errors import UsageError
+from merbench.errors import UsageError, did_you_mean, listed
+from merbench.parameters import Described, Within, declared
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Parameters whose names begin alike, and by what their learning rate and weight decay are multiplied."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
     prefix: str
-    learning_rate: float = 1.0
-    weight_decay: float = 1.0
+    learning_rate: Annotated[float, Within(0)] = 1.0
+    weight_decay: Annotated[float, Within(0)] = 1.0
 
 
-_LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "accumulation"), 1),
-    **dict.fromkeys(("learning_rate", "weight_decay", "warmup_epochs", "clip_norm", "clip_value"), 0),
-    **dict.fromkeys(("patience", "min_delta"), 0),
-}
-"""The least value of every number of a schedule; a learning rate of 0 is not one."""
+Rate = Annotated[float, Field(gt=0), Described("a number above 0")]
+Groups = Annotated[
+    tuple[Group, ...],
+    Described("a list of tables, each with a prefix, and a factor of its learning_rate, its weight_decay, or both"),
+]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long, how fast and on what a network is trained.
+    """How long, how fast and on what a network is trained: the options of training that every network has.
+
+    A baseline's own options are a subclass: its users can set all of these, and `baseline.toml` declares those that
+    differ from the defaults here.
 
     Attributes:
         epochs: how often every sample is seen, at most.
@@ -43,7 +49,7 @@ class Schedule:
         decay: course of the learning rate after the warm-up: `constant`, or to 0 at the end as a `cosine` or `linear`.
         warmup_epochs: epochs, or a part of one, in which the learning rate grows from 0.
         clip_norm: largest norm of a fold's gradient; 0 does not clip.
-        clip_value: largest absolute value of a gradient's entries; 0 does not clip.
+        clip_value: largest absolute value of a gradient's entries; 0 does not clip (MERBench's -1).
         accumulation: batches of one step; their gradients are averaged.
         patience: epochs without a better value after which a fold is no longer trained; 0 trains all epochs.
         min_delta: by how much the first ranking value has to grow to be better for `patience`.
@@ -54,39 +60,29 @@ class Schedule:
         half: whether products are computed in bfloat16 on CUDA; never on a CPU.
     """
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
+    epochs: Annotated[int, Within(1)]
+    batch_size: Annotated[int, Within(1)]
+    learning_rate: Rate
+    weight_decay: Annotated[float, Within(0)] = 0.0
     optimiser: Literal["adam", "adamw"] = "adam"
     decay: Literal["constant", "cosine", "linear"] = "constant"
-    warmup_epochs: float = 0.0
-    clip_norm: float = 0.0
-    clip_value: float = 0.0
-    accumulation: int = 1
-    patience: int = 0
-    min_delta: float = 0.0
+    warmup_epochs: Annotated[float, Within(0)] = 0.0
+    clip_norm: Annotated[float, Within(0)] = 0.0
+    clip_value: Annotated[float, Within(0)] = 0.0
+    accumulation: Annotated[int, Within(1)] = 1
+    patience: Annotated[int, Within(0)] = 0
+    min_delta: Annotated[float, Within(0)] = 0.0
     keep: Literal["best", "last"] = "best"
     class_weights: Literal["none", "balanced"] = "none"
     losses: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[Group, ...] = ()
+    groups: Groups = ()
     half: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for numbers that no training can have."""
-        wrong = [
-            f"{name} is {value:g}; needed: a number {'above' if name == 'learning_rate' else 'of at least'} {least}"
-            for name, least in _LEAST.items()
-            if not least <= (value := getattr(self, name)) < math.inf or (name == "learning_rate" and not value)
-        ]
-        if wrong:
-            raise UsageError(*wrong)
-
-    @classmethod
-    def of(cls, options: Any, **others: Any) -> Schedule:
-        """Return the schedule in a baseline's options: its fields that have the names of these, and others."""
-        given = {item.name: getattr(options, item.name) for item in fields(cls) if hasattr(options, item.name)}
-        return cls(**{**given, **others})
+        """Raise `UsageError` for values that no training can have."""
+        problems = {name: item.problem(getattr(self, name)) for name, item in declared(Schedule).items()}
+        if any(problems.values()):
+            raise UsageError(*(f"{name}: {problem}" for name, problem in problems.items() if problem))
 
     def rate(self, step: int, steps_of_an_epoch: int) -> float:
         """Return the factor of the learning rate in a step, from 0; the last step before the end is not yet at 0."""
@@ -103,8 +99,20 @@ class Schedule:
 
 
 def optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Return the optimiser of a network's parameters, with their groups; each keeps its own rate as `initial_lr`."""
+    """Return the optimiser of a network's parameters, with their groups; each keeps its own rate as `initial_lr`.
+
+    Raises:
+        UsageError: a group has no parameter.
+    """
     groups: dict[Group, list[nn.Parameter]] = {}
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    first = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    empty = [group.prefix for group in schedule.groups if not any(name.startswith(group.prefix) for name in names)]
+    if empty:
+        raise UsageError(
+            f"groups: no parameter's name begins with {listed(empty)}; they begin with {listed(first)}"
+            f"{did_you_mean(empty[0], first)}"
+        )
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             fitting = next((group for group in schedule.groups if name.startswith(group.prefix)), Group(""))

@@ -3,8 +3,9 @@
 Conventions:
     F folds, B samples or dialogues of a batch, L samples of a dialogue. Rows of the data set are int64, -1 where there
     is only padding.
-    Every fold sees each of its samples exactly once an epoch. Folds may differ in size. All take equally many steps:
-    where one sample decides whether a fold needs another step, its last batch is shortened by the one that it needs.
+    Every fold sees each of its samples exactly once an epoch. Folds may differ in size. All take equally many steps, as
+    many as the largest needs. A fold that needs only a few fewer by itself keeps its full batches, and the last steps
+    have one of its samples each; one that needs many fewer has its samples spread evenly over all steps.
     Where samples differ in length, a batch has samples of similar length: a shuffled epoch is cut into pools of a few
     batches, a pool is sorted by length and cut into batches, and these are shuffled.
 """
@@ -28,6 +29,9 @@ BYTES_AT_ONCE = 1 << 25
 
 FRAMES_AT_ONCE = 1 << 15
 """How many padded rows of sequences are evaluated at once, unless a sequence is longer."""
+
+FEW_STEPS = 0.1
+"""The share of the steps that may have a single sample of a fold, so that its other batches stay full."""
 
 BATCHES_OF_A_POOL = 8
 """How many batches are sorted by length together: more pad less, fewer mix better."""
@@ -60,8 +64,12 @@ class Order:
         counts = torch.zeros(len(sizes), steps, dtype=torch.int64)
         self.slots = []
         for fold, size in enumerate(sizes):
-            starts = torch.tensor([min(k * batch_size, size - (steps - k)) for k in range(steps)])
-            counts[fold] = torch.diff(starts, append=torch.tensor([size]))
+            if steps - -(-size // batch_size) <= FEW_STEPS * steps:
+                starts = torch.tensor([min(k * batch_size, size - (steps - k)) for k in range(steps)])
+                counts[fold] = torch.diff(starts, append=torch.tensor([size]))
+            else:
+                counts[fold] = size // steps
+                counts[fold, : size % steps] += 1
             self.slots.append(
                 torch.cat([k * batch_size + torch.arange(n) for k, n in enumerate(counts[fold].tolist())])
             )
@@ -92,12 +100,12 @@ class Order:
         order = torch.randperm(n, generator=rng)
         if costs is None or bool((costs == costs[0]).all()):
             return order
-        pools = order.split(BATCHES_OF_A_POOL * self.batch_size)
+        counts = self.counts[fold].tolist()  # in descending order
+        pools = order.split(BATCHES_OF_A_POOL * counts[0])
         order = torch.cat([pool[torch.argsort(costs[pool], stable=True)] for pool in pools])
-        batches = order.split(self.counts[fold].tolist())
-        full = [batch for batch in batches if len(batch) == self.batch_size]
-        others = [batch for batch in batches if len(batch) < self.batch_size]
-        return torch.cat([*(full[i] for i in torch.randperm(len(full), generator=rng).tolist()), *others])
+        batches = order.split(counts)
+        alike = [[batch for batch in batches if len(batch) == count] for count in dict.fromkeys(counts)]
+        return torch.cat([own[i] for own in alike for i in torch.randperm(len(own), generator=rng).tolist()])
 
 
 def _longest(rows: Tensor) -> int:
@@ -132,7 +140,7 @@ def blocks(data: Data, rows: Sequence[Rows], share: float = 1.0) -> Iterator[Ten
         at_once = min(at_once, FRAMES_AT_ONCE)
     start = 0
     while start < most:
-        n = max(1, int(share * min(ROWS_AT_ONCE, at_once // max(1, int(lengths[start])))))
+        n = max(1, int(share * min(most, ROWS_AT_ONCE, at_once // max(1, int(lengths[start])))))
         block = table[:, start : start + n].to(data.device)
         yield block if block.ndim == 2 else block[..., : max(1, _longest(block))]
         start += n

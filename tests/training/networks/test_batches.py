@@ -61,7 +61,7 @@ def test_dialogues_are_samples_in_their_order_with_speakers() -> None:
     assert table.tolist() == [[4, 2, 0, 1], [5, 3, -1, -1]]
     assert lengths is not None
     assert lengths.tolist() == [4, 2]
-    batch = data.batch(table)
+    batch = data.batch(table, epoch=1)
     assert batch.inputs["v"][..., 0].tolist() == [[5, 3, 1, 2], [6, 4, 0, 0]]
     assert batch.speaker is not None
     assert batch.speaker.tolist() == [[0, 1, 0, 1], [0, 0, -1, -1]]
@@ -101,6 +101,38 @@ def test_folds_of_different_sizes_take_equally_many_steps(sizes: tuple[int, int]
         seen = Counter(row for step in steps for row in step[fold].tolist() if row >= 0)
         assert seen == Counter(part.tolist())
         assert all((step[fold] >= 0).any() for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "smallest"),
+    [
+        ((300, 900), 10),  # of 29 steps, 300 samples are 10.3 each; by itself, the fold would take 10
+        ((1177, 1219), 1),  # 37 of 39 steps by itself: 36 full batches, then 23, 1 and 1
+        ((1219, 1219), 3),  # alike: 38 full batches and 3
+    ],
+)
+def test_a_much_smaller_fold_has_its_samples_spread_evenly(sizes: tuple[int, int], smallest: int) -> None:
+    order = Order([(torch.arange(size), None) for size in sizes], 32, [generator("cpu", fold) for fold in range(2)])
+    own = [int((step[0] >= 0).sum()) for step in order.epoch(torch.device("cpu"))]
+    assert sum(own) == sizes[0]
+    assert min(own) == smallest
+    assert own.count(32) == {10: 0, 1: 36, 3: 38}[smallest]
+
+
+def test_evenly_spread_sequences_are_mixed_and_of_similar_length() -> None:
+    lengths = np.random.default_rng(0).integers(50, 501, 900)
+    data = Data(ragged(lengths.tolist()), "sequences")
+    small = np.arange(300)
+    order = Order([data.units(small), data.units(np.arange(900))], 32, [generator("cpu", fold) for fold in range(2)])
+    longest = []
+    for _ in range(2):
+        own = [step[0][step[0] >= 0].numpy() for step in order.epoch(torch.device("cpu"))]
+        assert sorted(np.concatenate(own)) == small.tolist()
+        longest.append([int(lengths[rows].max()) for rows in own])
+        assert sum(int(lengths[rows].max()) * len(rows) for rows in own) < 1.2 * lengths[:300].sum()
+    # neither sorted within a pool of eight batches, nor in the same order
+    assert longest[0] != longest[1]
+    assert sorted(longest[0][:8]) != longest[0][:8]
 
 
 def test_a_fold_of_fewer_samples_than_steps_cannot_be_trained() -> None:

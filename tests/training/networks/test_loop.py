@@ -86,6 +86,7 @@ def trained(
     folds: np.ndarray,
     schedule: Schedule = SCHEDULE,
     value: Callable[[np.ndarray, Outputs], tuple[float, ...]] | None = None,
+    sign: int = 1,
 ) -> tuple[Outputs, Curve]:
     """Train one network of fold layers, or one per fold; without a value, every epoch is better than the last."""
     data, parts, epochs = Data(features, targets=targets), divisions(folds), iter(range(10_000))
@@ -109,13 +110,13 @@ def trained(
         for network, own in zip(networks, [range(5)] if layered else [[fold] for fold in range(5)], strict=True)
     ]
     every_better = value or (lambda rows, outputs: (next(epochs),))
-    return train(learners, [part.validate for part in parts], value=every_better, setup=Setup())
+    return train(learners, [part.validate for part in parts], value=every_better, setup=Setup(), sign=sign)
 
 
 # Batches of 6. 23 samples: folds train on 18 or 19, so the smaller ones need three full batches and the larger ones a
-# fourth of one sample; the smaller ones give theirs the last sample of the third. 22: all need three, the last partly
-# filled with 5 or 6. 20: all folds alike. By itself, a fold of 18 has three batches of six.
-BATCHES = {23: {18: (6, 6, 5, 1), 19: (6, 6, 6, 1)}, 22: {17: (6, 6, 5), 18: (6, 6, 6)}, 20: {16: (6, 6, 4)}}
+# fourth of one sample; the smaller ones are spread evenly over four. 22: all need three, the last partly filled with 5
+# or 6. 20: all folds alike. By itself, a fold of 18 has three batches of six.
+BATCHES = {23: {18: (5, 5, 4, 4), 19: (6, 6, 6, 1)}, 22: {17: (6, 6, 5), 18: (6, 6, 6)}, 20: {16: (6, 6, 4)}}
 
 
 @pytest.mark.slow
@@ -184,6 +185,35 @@ def test_of_equally_good_epochs_the_first_is_kept() -> None:
     features, targets, folds = samples(20)
     _, curve = trained([Layered()], features, targets, folds, value=lambda rows, outputs: (0.0,))
     assert curve.best_epoch == (1,) * N_FOLDS
+
+
+def test_the_last_epoch_is_kept_of_a_fold_whose_value_is_never_defined() -> None:
+    features, targets, folds = samples(20)
+    schedule = replace(SCHEDULE, epochs=6, patience=2)
+    # fold 1 has no value at all, fold 2 one in its third epoch; the others are best in the first
+    values = [[3, 2, 1], [np.nan] * 6, [np.nan, np.nan, 1, 0, np.nan], [3, 2, 1], [3, 2, 1]]
+    given = [iter(own) for own in values]
+    _, curve = trained(
+        [Layered()], features, targets, folds, schedule, lambda rows, _: (float(next(given[folds[rows[0]]])),)
+    )
+    assert curve.best_epoch == (1, 6, 3, 1, 1)
+    np.testing.assert_array_equal(curve.value[:, 2], [np.nan, np.nan, 1, 0, np.nan, np.nan])
+
+
+def test_values_are_compared_by_what_is_defined_of_them() -> None:
+    features, targets, folds = samples(20)
+    second = iter(np.repeat([1.0, 3.0, 2.0, 0.0], N_FOLDS))
+    _, curve = trained([Layered()], features, targets, folds, value=lambda rows, _: (np.nan, float(next(second))))
+    assert curve.best_epoch == (2,) * N_FOLDS
+
+
+def test_curves_have_values_that_are_better_when_lower_on_their_own_scale() -> None:
+    features, targets, folds = samples(20)
+    errors = np.array([0.5, 0.3, 0.2, 0.4])
+    values = iter(-np.repeat(errors, N_FOLDS))
+    _, curve = trained([Layered()], features, targets, folds, value=lambda rows, _: (float(next(values)),), sign=-1)
+    np.testing.assert_array_equal(curve.value, np.repeat(errors[:, None], N_FOLDS, 1))
+    assert curve.best_epoch == (3,) * N_FOLDS
 
 
 @pytest.mark.parametrize("only", ["labels", "number"])
@@ -295,6 +325,31 @@ def test_where_half_batches_do_not_fit_either_training_says_what_to_do(monkeypat
         trained([Short(Layered(), fold) for fold in range(N_FOLDS)], features, targets, folds)
 
 
+class Crowded(Alone):
+    """A network that predicts so many samples at once, and no more."""
+
+    at_most = 2
+
+    def forward(self, batch: Batch | Sequence[Tensor]) -> dict[str, Tensor]:
+        assert isinstance(batch, Batch)
+        if len(batch.samples) > self.at_most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().forward(batch)
+
+
+def test_where_memory_is_used_up_half_as_many_samples_are_predicted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _, _ = samples(20)
+    outputs = []
+    for kind, at_most in ((Alone, 20), (Crowded, 10)):
+        monkeypatch.setattr(Crowded, "at_most", at_most)
+        outputs += Model(kind(Layered(), 0), layered=False).evaluated(Data(features), [np.arange(20)])
+    for name, wanted in outputs[0].items():
+        np.testing.assert_allclose(outputs[1][name], wanted, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(Crowded, "at_most", 9)
+    with pytest.raises(UsageError, match="out of memory on cpu, with half batches, too; use another device"):
+        Model(Crowded(Layered(), 0), layered=False).evaluated(Data(features), [np.arange(20)])
+
+
 class Regularised(Alone):
     """A network with a loss of its own: the mean square of its outputs, of real samples only."""
 
@@ -312,3 +367,19 @@ def test_a_networks_own_losses_are_added() -> None:
         outputs, _ = trained(networks, features, targets, folds, replace(SCHEDULE, epochs=15))
         sizes.append(np.abs(outputs["number"]).mean())
     assert sizes[1] < sizes[0] / 2
+
+
+class Endless(Alone):
+    """A network with two losses of its own, of which one is not a number."""
+
+    def forward(self, batch: Batch | Sequence[Tensor]) -> dict[str, Tensor]:
+        assert isinstance(batch, Batch)
+        outputs = super().forward(batch)
+        own = {"size": torch.tensor(np.nan if self.training else 0.0), "other": torch.tensor(1.0)}
+        return outputs, own  # type: ignore[return-value]
+
+
+def test_training_names_the_networks_own_loss_that_diverges() -> None:
+    features, targets, folds = samples(20)
+    with pytest.raises(UsageError, match=r"epoch 1 \(the network's own loss size is not finite\)"):
+        trained([Endless(Layered(), fold) for fold in range(N_FOLDS)], features, targets, folds)

@@ -184,3 +184,57 @@ def test_a_batch_with_too_many_padded_rows_is_computed_in_pieces_with_the_same_r
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-3, atol=1e-4)
     assert max(n for n, _ in seen) == 8
     assert all(n * steps <= 20 or n == 1 for n, steps in seen[len(seen) // 2 :][-20:])
+
+
+def test_a_network_sees_references_in_training_only() -> None:
+    train = training_set("sequences")
+    seen = set[tuple[bool, tuple[str, ...]]]()
+
+    class Watched(Recurrent):
+        def forward(self, batch: Batch) -> dict[str, Tensor]:
+            seen.add((self.training, tuple(batch.targets)))
+            return super().forward(batch)
+
+    model = NetworkBaseline(Watched, SCHEDULE, Setup(0, 3, "cpu"), kind="sequences")
+    model.fit(train)
+    model.predict(train.samples)
+    assert seen == {(True, ("discrete", "valence")), (False, ())}
+
+
+def test_a_note_says_where_the_ranking_value_is_not_defined() -> None:
+    train = training_set("vectors")
+    train = replace(train, targets={**train.targets, "valence": np.full(N, np.nan)})
+    fitted = baseline("vectors").fit_folds(train)
+    assert fitted.curve is not None
+    assert np.isnan(fitted.curve.value).all()
+    # weighted F1 ranks next, and is defined
+    assert fitted.notes == (
+        "overall is not defined on the validation samples of 3 of 3 folds: 1, 2, 3; the epochs kept of them, "
+        f"{', '.join(map(str, fitted.curve.best_epoch))}, are not selected by it",
+    )
+
+
+def test_histories_of_errors_are_not_negated() -> None:
+    train = training_set("vectors")
+    ranking = train.track.ranking.model_copy(update={"by": ("mse",)})
+    track = train.track.model_copy(update={"ranking": ranking})
+    fitted = baseline("vectors").fit_folds(replace(train, track=track))
+    assert fitted.curve is not None
+    assert (fitted.curve.value > 0).all()
+    best = [epoch - 1 for epoch in fitted.curve.best_epoch]
+    np.testing.assert_array_equal(fitted.curve.value.argmin(0), best)
+
+
+def test_a_note_says_that_ccc_is_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, schedule = training_set("sequences"), replace(SCHEDULE, epochs=1, losses={"valence": "ccc"})
+    assert not baseline("sequences", schedule).fit_folds(train).notes
+    monkeypatch.setattr(batches, "ROWS_OF_A_PIECE", 20)
+    assert baseline("sequences", schedule).fit_folds(train).notes == (
+        "batches were too large to be computed at once: their loss 'ccc' is the mean of that of their pieces",
+    )
+
+
+def test_a_loss_of_a_target_that_the_track_does_not_have_is_refused() -> None:
+    schedule = replace(SCHEDULE, losses={"valance": "ccc"})
+    with pytest.raises(UsageError, match="no target named 'valance'; did you mean 'valence'"):
+        baseline("vectors", schedule).fit(training_set("vectors"))
