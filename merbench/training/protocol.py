@@ -36,7 +36,10 @@ class Log(Protocol):
     """Follows training; what happens to the values of an epoch (a table, TensorBoard, pruning) is its own affair."""
 
     def epoch(self, epoch: int, values: Mapping[str, NDArray[np.float64]]) -> None:
-        """Take the values of an epoch, from 1: by name, `(folds,)`; `loss`, `value`, and a model's own losses."""
+        """Take the values of an epoch, from 1: by name, `(folds,)`; `loss`, `value`, and a model's own losses.
+
+        `value` is that of the first ranking metric, on its own scale: the lower the better of an error.
+        """
 
 
 class _NoLog:

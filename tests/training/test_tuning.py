@@ -22,7 +22,7 @@ from merbench.scoring import compare
 from merbench.track import Track
 from merbench.training import Setup, cross_validate, load_baseline, ranking_value, training_set
 from merbench.training.data import training_candidates
-from merbench.training.tuning import Settings, Trials, tune
+from merbench.training.tuning import Settings, Trials, _TrialLog, tune
 from merbench.training.tuning_report import TuningReport
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
@@ -285,6 +285,21 @@ def test_pruned_trials_cost_less_and_are_never_the_best(small_track: SmallTrack,
         assert bool(trial.value) == (trial not in pruned)
     without = searched(track, tmp_path / "without", replace(settings, pruning=False), own).searches[0]
     assert {trial.state for trial in without.trials} == {"complete"}
+
+
+@pytest.mark.parametrize(("sign", "reported"), [(1, [3.0, 4.5]), (-1, [-3.0, -2.5])])
+def test_pruning_is_reported_the_best_values_so_far_of_the_folds(sign: int, reported: list[float]) -> None:
+    given: list[float] = []
+
+    class Watched:
+        def should_stop(self, epoch: int, value: float) -> bool:
+            given.append(value)
+            return False
+
+    log = _TrialLog(Watched(), sign)  # type: ignore[arg-type]
+    for values in ([4.0, 2.0], [3.0, 5.0]):  # the best of (4, 3) and (2, 5): 4 and 5, or 3 and 2 if lower is better
+        log.epoch(1, {"loss": np.ones(2), "value": np.array(values)})
+    assert given == reported
 
 
 @pytest.mark.slow
