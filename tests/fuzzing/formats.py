@@ -654,10 +654,10 @@ def _tensors(scratch: Path) -> Mutation:
         if values.dtype.kind == "U":
             others += [np.arange(len(values)), np.ones(()), np.char.add(values, "\n")]
         else:
-            others += [values.astype(np.int8), values * np.nan, values * 1e308, values.astype(str)]
-        with np.errstate(all="ignore"):
-            if (other := rng.choice(others)) is not None:
-                arrays[rng.choice([name, name, "other"])] = other
+            with np.errstate(all="ignore"):
+                others += [values.astype(np.int8), values * np.nan, values * 1e308, values.astype(str)]
+        if (other := rng.choice(others)) is not None:
+            arrays[rng.choice([name, name, "other"])] = other
         write_tensors(scratch, arrays, metadata)
         return scratch.read_bytes()
 
