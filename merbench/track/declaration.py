@@ -227,7 +227,7 @@ class Training(Declaration):
     # a corpus column: samples of each of its values are answered by a model that learned from the others
     leave_out: str | None = Field(default=None, min_length=1)
     selection: Selection = "folds"
-    # the corpus column whose values folds keep together; None: the track's cluster, else `speaker`, else `dialogue`
+    # the corpus column whose values folds keep together; None: the track's cluster, `speaker` and `dialogue`, joined
     group: str | None = Field(default=None, min_length=1)
     # number of folds; None takes what the baseline declares
     folds: int | None = Field(default=None, ge=2)

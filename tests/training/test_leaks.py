@@ -11,26 +11,28 @@ import pytest
 from merbench.corpus import Feature, add_features
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.track import Track
-from merbench.training import FeatureSet, Predictions, RunSettings, Setup, TrainingSet, load_baseline, run_baseline
+from merbench.training import (
+    FeatureSet,
+    Predictions,
+    RunSettings,
+    Setup,
+    TrainingSet,
+    load_baseline,
+    open_models,
+    predict,
+    run_baseline,
+)
 from merbench.training.output import write_predictions
 from merbench.training.plan import make_plan
 from merbench.training.run import _seed_run as seed_run
 from merbench.training.selection import fit
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
-from tests.training.test_run import QUICK
+from tests.training.test_plan import crossed
 
 
-@pytest.mark.parametrize("hold_out", [(), ("glad",)])
-@pytest.mark.parametrize("selection", ["folds", "dev"])
-@pytest.mark.parametrize("baseline", ["attention", "logistic", "majority"])
-def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
-    baseline: str,
-    selection: str,
-    hold_out: tuple[str, ...],
-    small_track: SmallTrack,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what happens, in its order: references of a split are read, answers are there, and are written."""
     events: list[str] = []
     read = Candidates.__dict__["references"].func
 
@@ -49,17 +51,48 @@ def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
     monkeypatch.setattr("merbench.training.run._seed_run", answered)
     monkeypatch.setattr(Candidates.__dict__["references"], "func", watched)
     monkeypatch.setattr("merbench.training.run.write_predictions", written)
-    declaration_of_dev: dict[str, Any] = (
-        {} if selection == "folds" else {"learning": {"selection": "dev", "source": ["train"], "development": ["dev"]}}
+    monkeypatch.setattr("merbench.training.prediction.write_predictions", written)
+    return events
+
+
+SHORT: dict[str, dict[str, Any]] = {
+    "attention": {"epochs": 1, "hidden": [8]},
+    "context-gru": {"epochs": 1, "hidden": 4, "encoded": 4, "layers": [4]},
+    "gru": {"epochs": 1, "hidden": 4},
+    "logistic": {"C": 1.0, "alpha": 1.0, "scale": "each"},
+    "majority": {},
+    "pseudo-label": {"base": "logistic", "base_options": {"C": 1.0}},
+}
+
+DEV = {"selection": "dev", "source": ["train"], "development": ["dev"]}
+
+
+@pytest.mark.parametrize(
+    ("baseline", "learning", "hold_out"),
+    [
+        *((name, learning, ()) for name in SHORT for learning in ({}, DEV)),
+        *((name, learning, ("glad",)) for name in ("attention", "logistic", "majority") for learning in ({}, DEV)),
+    ],
+)
+def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
+    baseline: str,
+    learning: dict[str, Any],
+    hold_out: tuple[str, ...],
+    small_track: SmallTrack,
+    tmp_path: Path,
+    events: list[str],
+) -> None:
+    n = N_TRAIN + N_TEST
+    columns: Any = {"dialogue": [f"d{i // 5}" for i in range(n)], "position": [i % 5 for i in range(n)]}
+    track = small_track(n_dev=20, columns=columns)
+    settings = RunSettings(
+        seeds=[0, 1],
+        options=SHORT[baseline],
+        hold_out=hold_out,
+        intervals=False,
+        learning={**learning, "unlabelled": ["test"]},
     )
-    track = small_track(n_dev=20)
-    options = QUICK if baseline == "attention" else {}
-    run_baseline(
-        track,
-        baseline,
-        RunSettings(seeds=[0, 1], options=options, hold_out=hold_out, intervals=False, **declaration_of_dev),
-        output=tmp_path / "run",
-    )
+    run_baseline(track, baseline, settings, output=tmp_path / "run")
     first = events.index("references of test")
     assert events[:first].count("a seed has answered") == 2
     # Known and unknown are what the references say: the track that scores them is made before predictions are written.
@@ -69,6 +102,31 @@ def test_no_reference_of_the_test_split_is_read_before_the_last_prediction(
         "a seed has answered",
         *([] if hold_out else ["predictions are written"]),
     }
+
+
+def test_no_reference_of_the_samples_that_another_corpus_teaches_to_answer_is_read_before(
+    tmp_path: Path, events: list[str]
+) -> None:
+    run = run_baseline(
+        crossed(tmp_path),
+        "logistic",
+        RunSettings(options=SHORT["logistic"], intervals=False),
+        output=tmp_path / "run",
+    )
+    assert run.report is not None
+    assert events.index("references of test") > events.index("predictions are written")
+
+
+def test_no_reference_is_read_before_stored_models_have_predicted(
+    small_track: SmallTrack, tmp_path: Path, events: list[str]
+) -> None:
+    track = small_track()
+    run = run_baseline(
+        track, "logistic", RunSettings(options=SHORT["logistic"], intervals=False), output=tmp_path / "run"
+    )
+    events.clear()
+    assert predict(open_models(run.folder), track.folder, intervals=False).report is not None
+    assert events[0] == "predictions are written" and "references of test" in events
 
 
 STEPS = """
@@ -94,15 +152,7 @@ def shifted(small_track: SmallTrack, name: str, learning: str, rows: Any, **argu
     return track
 
 
-SHORT = {
-    "attention": {"epochs": 1, "hidden": [8]},
-    "gru": {"epochs": 1, "hidden": 4},
-    "logistic": {"C": 1.0, "alpha": 1.0, "scale": "each"},
-    "pseudo-label": {"base": "logistic", "base_options": {"C": 1.0}},
-}
-
-
-@pytest.mark.parametrize("baseline", SHORT)
+@pytest.mark.parametrize("baseline", ["attention", "gru", "logistic", "pseudo-label"])
 def test_features_of_a_group_have_no_part_in_the_model_that_answers_it(
     baseline: str, small_track: SmallTrack, tmp_path: Path
 ) -> None:
@@ -164,3 +214,24 @@ def test_features_that_a_fold_is_validated_on_have_no_part_in_its_model(baseline
     train, clean = models("clean", [])
     _, other = models("shifted", train.divisions(3, 0)[0].validate)
     assert [same(*pair) for pair in zip(clean, other, strict=True)] == [True, False, False]
+
+
+@pytest.mark.parametrize("baseline", ["attention", "gru", "pseudo-label"])
+def test_references_of_a_group_have_no_part_in_the_model_that_answers_it(
+    baseline: str, small_track: SmallTrack, tmp_path: Path
+) -> None:
+    """References of samples of one fold are exchanged among them: its model stays the same, those of others do not."""
+    order = np.arange(N_TEST)
+    order[::3] = order[::3][::-1]  # sample 60 and every third one after it are in the fold '0'
+    learning = 'leave_out = "fold", source = ["train", "test"], unlabelled = ["dev"]'
+    runs = [
+        run_baseline(
+            shifted(small_track, name, learning, [], n_dev=20, test_order=given),
+            baseline,
+            RunSettings(features=["audio-x", "text-y"], options=SHORT[baseline], intervals=False),
+            output=tmp_path / name,
+        )
+        for name, given in (("a", None), ("b", order))
+    ]
+    first, second = (run.seeds[0].parts for run in runs)
+    assert [same(a.weights, b.weights) for a, b in zip(first, second, strict=True)] == [True, False, False]
