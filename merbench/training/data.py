@@ -5,7 +5,7 @@ Which samples are learned from, and which are the development set, is what `[tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -118,8 +118,9 @@ def training_set(
 ) -> TrainingSet:
     """Return the features and references of those candidates that have a reference of every target.
 
-    Candidates in a split of the development set are marked, if the track selects by it. A dialogue consists of those
-    of its utterances that have references.
+    Candidates in a split of the development set are marked, if the track selects by it. With `dialogues` and
+    `partial`, the other utterances of their dialogues are there, too, as they are at test, without references; without
+    `partial`, a dialogue consists of those of its utterances that have references.
 
     Args:
         candidates: the samples.
@@ -138,6 +139,8 @@ def training_set(
         WithheldReference: the references of the split are withheld.
     """
     rows, targets, label_corruption = _labelled(candidates, partial=partial)
+    if dialogues and partial:
+        rows, targets = _whole_dialogues(candidates, rows, targets)
     read = Reader(candidates, names, columns, dialogues, missing)
     samples = read.samples(rows)
     others = _unlabelled_candidates(candidates, samples.ids) if unlabelled else None
@@ -186,6 +189,24 @@ def _labelled(candidates: Candidates, *, partial: bool) -> tuple[Rows, dict[str,
     codes[learned[labels.rows]] = labels.codes
     kept = np.sort(np.concatenate([learned[labels.rows], np.setdiff1d(np.arange(len(rows)), learned)]))
     return rows[kept], {**{key: column[kept] for key, column in values.items()}, name: codes[kept]}, corruption
+
+
+def _whole_dialogues(
+    candidates: Candidates, rows: Rows, targets: Mapping[str, Values]
+) -> tuple[Rows, dict[str, Values]]:
+    """Return also the other candidates of the same dialogues, with references that are marked as not known."""
+    codes = group_codes(candidates, DIALOGUE, np.arange(len(candidates)))
+    arrays = {name: values for name, values in targets.items() if isinstance(values, np.ndarray)}
+    if codes is None or len(arrays) < len(targets):
+        return rows, dict(targets)
+    every = np.flatnonzero(np.isin(codes, codes[rows]))
+    spread: dict[str, Values] = {}
+    for name, values in arrays.items():
+        mark = np.nan if values.dtype.kind == "f" else -1
+        wider: NDArray[Any] = np.full((len(every), *values.shape[1:]), mark, dtype=values.dtype)
+        wider[np.searchsorted(every, rows)] = values
+        spread[name] = wider
+    return every, spread
 
 
 def _marked(values: Values, known: NDArray[np.bool_]) -> Values:

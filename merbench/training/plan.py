@@ -51,7 +51,7 @@ class Learnable:
     Attributes:
         track: the track, with `[training]` as it is in this run.
         train: the candidates to learn from, those of the development set among them.
-        labelled: those with references, without features.
+        labelled: those with references, and the other utterances of their dialogues, without features.
         test: the candidates to answer.
         parts: what is answered by which model.
     """
@@ -120,11 +120,16 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
     """
     learned_splits(track)
     require_answers(loaded, track)
-    return _plan(learnable(track, partial=loaded.declaration.handles_unknown), loaded, features)
+    return _plan(learnable(track, *_labelled_as(loaded)), loaded, features)
 
 
-def learnable(track: Track, *, partial: bool) -> Learnable:
-    """Return what a track is learned from and what is answered; `partial` is that of `training_set`.
+def _labelled_as(loaded: LoadedBaseline) -> tuple[bool, bool]:
+    """Return whether a reference of one target is enough for a baseline, and whether it reads dialogues."""
+    return loaded.declaration.handles_unknown, loaded.declaration.samples == "dialogues"
+
+
+def learnable(track: Track, partial: bool, dialogues: bool) -> Learnable:
+    """Return what a track is learned from and what is answered; `partial` and `dialogues` are those of `training_set`.
 
     Raises:
         UnknownName: the corpus, or the one that is learned from, is not in the data home.
@@ -137,7 +142,7 @@ def learnable(track: Track, *, partial: bool) -> Learnable:
             f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model of them would "
             "show it; groups are left out only where all references are public"
         )
-    labelled = training_set(train, (), partial=partial)
+    labelled = training_set(train, (), partial=partial, dialogues=dialogues)
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
 
@@ -164,14 +169,14 @@ def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]
     """Return by the name of every baseline, in one line, why it cannot be run on a track; empty where it can."""
 
     @cache
-    def data(partial: bool) -> Learnable:
-        return learnable(track, partial=partial)
+    def data(partial: bool, dialogues: bool) -> Learnable:
+        return learnable(track, partial, dialogues)
 
     def reason(loaded: LoadedBaseline) -> str:
         try:
             learned_splits(track)
             require_answers(loaded, track)
-            _plan(data(loaded.declaration.handles_unknown), loaded, None)
+            _plan(data(*_labelled_as(loaded)), loaded, None)
         except MerbenchError as error:
             return " ".join(str(error).split())
         return ""

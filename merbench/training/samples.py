@@ -353,6 +353,12 @@ class TrainingSet:
         return every if self.development is None else every[~self.development]
 
     @property
+    def n_learned(self) -> int:
+        """Number of samples that are learned from: of dialogues, those with a reference."""
+        known = np.any([known_of(values) for values in self.targets.values()], axis=0)
+        return int(known[self.learned].sum())
+
+    @property
     def validated(self) -> Rows:
         """The rows that are predicted for selection: the development set, or all."""
         every = np.arange(len(self), dtype=np.int64)

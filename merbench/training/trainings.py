@@ -270,7 +270,7 @@ def _learned(trainings: Trainings, n: int, options: Options, trials: Sequence[Tr
     folds = train.described_folds(trainings.n_folds)
     answered = {} if part.left_out is None else {ANSWERED: trainings.plan.test.ids.take(pa.array(part.answered))}
     ids = {**train.ids_by_use, **answered}
-    return Learned(part.left_out, len(train.learned), len(part.answered), options, tuple(trials), folds, ids)
+    return Learned(part.left_out, train.n_learned, len(part.answered), options, tuple(trials), folds, ids)
 
 
 def trained_parts(

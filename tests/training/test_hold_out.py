@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from merbench.track import load_track
 from merbench.training import RunSettings, load_baseline, run_baseline
 from merbench.training.hold_out import without_classes
 from merbench.training.plan import make_plan
-from tests.training.conftest import DECLARATION, N_TEST, SmallTrack
+from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 from tests.training.test_plan import OTHER, crossed, parted
 
 FIXED = {"C": 1.0, "alpha": 1.0, "scale": "each"}
@@ -65,6 +66,24 @@ def test_groups_are_left_out_and_classes_held_out_together(small_track: SmallTra
     assert len(run.parts) == 3
     lines = (run.folder / "submission.csv").read_text().splitlines()
     assert len(lines) == 91  # all samples are answered, those of the class too
+
+
+def test_utterances_of_a_class_that_is_held_out_stay_in_their_dialogues(
+    small_track: SmallTrack, tmp_path: Path
+) -> None:
+    n = N_TRAIN + N_TEST
+    columns: Any = {"dialogue": [f"d{i // 5}" for i in range(n)], "position": [i % 5 for i in range(n)]}
+    track = small_track(columns=columns)
+    left, loaded = without_classes(track, ["glad"]), load_baseline("context-gru")
+    train = make_plan(left, loaded).training_set()
+    n_known = len(make_plan(left, load_baseline("majority")).training_set())
+    assert (len(train), train.n_learned) == (N_TRAIN, n_known)
+    assert train.samples.dialogues is not None
+    assert sorted({len(rows) for rows in train.samples.dialogues.units()}) == [5]
+    small = {"epochs": 1, "hidden": 4, "encoded": 4, "layers": [4]}
+    settings = RunSettings(options=small, hold_out=["glad"], intervals=False)
+    run = run_baseline(track, "context-gru", settings, output=tmp_path / "run")
+    assert run.parts[0].n_train == n_known < N_TRAIN
 
 
 def test_labels_of_another_corpus_are_held_out(tmp_path: Path) -> None:

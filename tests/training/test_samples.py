@@ -129,6 +129,19 @@ def test_dialogues_are_in_the_order_of_positions_and_those_of_two_splits_differ(
     assert alone is not None and not alone.speaker.any()
 
 
+def test_utterances_without_references_stay_in_their_dialogue(talk: Talk) -> None:
+    # of the dialogue b, s3 has no reference; of a, s1 has none, and no other utterance is there
+    some = [None if i in (1, 3) else label for i, label in enumerate(EMOTION)]
+    candidates = training_candidates(talk(emotion=some))
+    train = training_set(candidates, ["voice"], dialogues=True, partial=True)
+    assert train.samples.ids.to_pylist() == ["s0", "s3", "s6"]
+    assert train.targets["emotion"].tolist() == [0, -1, 1]
+    assert train.samples.dialogues is not None and train.samples.dialogues.position.tolist() == [1, 0, 2]
+    assert (train.n_learned, len(train.learned)) == (2, 3)
+    assert training_set(candidates, ["voice"], dialogues=True).samples.ids.to_pylist() == ["s0", "s6"]
+    assert training_set(candidates, ["voice"], partial=True).samples.ids.to_pylist() == ["s0", "s6"]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
