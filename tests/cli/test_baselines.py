@@ -133,6 +133,17 @@ def test_a_missing_extra_is_one_line(here: Path, capsys: Capture, monkeypatch: p
 
 
 @pytest.mark.slow
+def test_workers_share_the_seeds(here: Path, capsys: Capture) -> None:
+    command = ["run-baseline", "mer-multi", "--baseline", "majority", "--seed", "0", "--seed", "1", "--no-intervals"]
+    assert run([*command, "--output", "first"]) == 0
+    first = capsys.readouterr().out
+    assert run([*command, "--output", "second", "--workers", "2"]) == 0
+    assert capsys.readouterr().out == first.replace("first", "second")
+    assert run([*command, "--engine", "dask"]) == 2
+    assert capsys.readouterr().err == "'dask' is not an engine; allowed: local and dask://host:port\n"
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_is_kept_and_goes_on(here: Path, capsys: Capture) -> None:
     code = (
         "import os, signal, sys\n"

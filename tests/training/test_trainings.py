@@ -13,6 +13,7 @@ import pytest
 
 from merbench.errors import UsageError
 from merbench.training import RunSettings, run_baseline
+from merbench.training.resume import Unfinished
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 from tests.training.test_plan import parted
@@ -147,18 +148,18 @@ def test_what_others_trained_is_kept_where_one_fails(small_track: SmallTrack, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_packages_that_only_trained_are_in_the_record(small_track: SmallTrack, tmp_path: Path) -> None:
-    from merbench.training.results import PartRun
-    from merbench.training.resume import Unfinished
-
+def test_packages_that_only_another_process_imported_are_in_the_record(
+    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merbench.training.trainings.versions", lambda: {"only-there": "0.1"})
     run = run_baseline(small_track(), "majority", RunSettings(intervals=False), output=tmp_path / "run")
-    part = run.seeds[0].parts[0]
-    assert part.versions["numpy"] == np.__version__
+    versions = json.loads((run.folder / "run.json").read_text())["versions"]
+    assert (versions["only-there"], versions["numpy"]) == ("0.1", np.__version__)
     state = Unfinished(tmp_path / "state")
-    state.keep_trained(0, 0, PartRun(part.cross_validated, part.predictions, part.fit, versions={"torch": "0.1"}))
+    state.keep_trained(0, 0, run.seeds[0].parts[0])
     stored = state.trained(0, 0)
     assert stored is not None
-    assert stored.versions == {"torch": "0.1"}
+    assert stored.versions == {"only-there": "0.1"}
 
 
 @pytest.mark.parametrize(
