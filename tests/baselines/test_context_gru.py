@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from merbench.training import (
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import generator
 from merbench.training.networks.network import NetworkBaseline, Shape
-from merbench.training.networks.optimisation import Schedule
 from tests.training.conftest import N_TEST, N_TRAIN, SmallTrack
 
 WIDTHS = {"audio": 5, "text": 3}
@@ -182,7 +182,7 @@ def test_on_the_videos_of_mosi_it_is_as_right_as_published(test_data: Path) -> N
     options = loaded.module.Options(**loaded.options("any", {}))
     baseline = NetworkBaseline(
         partial(loaded.module.Network, options),
-        Schedule.of(options, keep="last", patience=0),
+        replace(options, keep="last", patience=0),
         Setup(0, 1, "cpu"),
         kind="dialogues",
         standardise=True,

@@ -193,7 +193,7 @@ def test_fewer_groups_than_folds_and_speakers_on_both_sides_are_said(talk: Talk,
     [
         (["run-baseline", "--baseline", "gru", "--set", "hiden=3"], "hiden: is not an option of baseline 'gru'; .*did you mean 'hidden'"),
         (["run-baseline", "--baseline", "gru", "--set", "hidden=0"], r"hidden: 0 is not an integer in \[1, 65536\]"),
-        (["run-baseline", "--baseline", "attention", "--set", "batch_size=0"], "^batch_size is 0; needed: a number of at least 1$"),
+        (["run-baseline", "--baseline", "attention", "--set", "batch_size=0"], "E207  batch_size: 0 is not an integer of at least 1$"),
         (["run-baseline", "--baseline", "attention", "--set", "learning_rate=1e30", "--set", "hidden=[4]"], "^training diverged in epoch .* lower the learning rate"),
         (["run-baseline", "--baseline", "gru", "--feature", "voice.framse"], "did you mean 'voice.frames'"),
         (["run-baseline", "--baseline", "gru", "--preset", "papr"], "no preset"),
