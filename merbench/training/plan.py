@@ -31,7 +31,7 @@ from merbench.training.data import (
 )
 from merbench.training.declaration import LoadedBaseline
 from merbench.training.needs import no_features, require_answers, require_features, require_samples, wanted_features
-from merbench.training.reading import column_of, group_keys
+from merbench.training.reading import DIALOGUE, POSITION, column_of, group_keys
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
 
@@ -142,7 +142,8 @@ def learnable(track: Track, partial: bool, dialogues: bool) -> Learnable:
             f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model of them would "
             "show it; groups are left out only where all references are public"
         )
-    labelled = training_set(train, (), partial=partial, dialogues=dialogues)
+    has_dialogues = {DIALOGUE, POSITION} <= set(train.samples.column_names)  # else `require_samples` reports it
+    labelled = training_set(train, (), partial=partial, dialogues=dialogues and has_dialogues)
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
 

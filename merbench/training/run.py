@@ -121,7 +121,7 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
         label_corruption=train.label_corruption,
         warnings=(
             *plan.warnings,
-            *divided_groups([part.cross_validation for part in parts]),
+            *([] if plan.test.corpus.synthetic else divided_groups([part.cross_validation for part in parts])),
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
         ),
         widths=train.samples.widths,
