@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -186,14 +186,13 @@ class Trainings:
         of_part = "" if len(self.plan.parts) == 1 else f"/part-{part}"
         return f"{self.track.id}/{self.loaded.name}/seed-{seed}{of_part}"
 
-    def setup(self, seed: int, train: TrainingSet, show: Progress) -> Setup:
-        """Return the setup of a training."""
+    def _setup(self, seed: int, train: TrainingSet, show: Progress) -> Setup:
         return Setup(seed, train.n_folds(self.n_folds), self.settings.device, show)
 
     def select(self, state: Unfinished, part: int, show: Progress = silent) -> Selected:
         """Return the options of a part, selected with the first seed, and all trials; each is kept when it is done."""
         train, options = self.learned(part), {**self.options, **self._options_of(part)}
-        setup = self.setup(self.seeds[0], train, show)
+        setup = self._setup(self.seeds[0], train, show)
         with suitable_threads(self.train.samples.n_values):
             chosen, trials = select_options(
                 self.loaded,
@@ -215,14 +214,7 @@ class Trainings:
         seed, part, options = unit
         train, loaded = self.learned(part), self.loaded
         epochs = Epochs() if log is None else Epochs(log(self.log_name(seed, part)))
-        setup = Setup(
-            seed,
-            train.n_folds(self.n_folds),
-            self.settings.device,
-            show,
-            log=epochs,
-            state=state.of_part(seed, part),
-        )
+        setup = replace(self._setup(seed, train, show), log=epochs, state=state.of_part(seed, part))
         with suitable_threads(self.train.samples.n_values):
             baseline, result = fit(partial(loaded.build, options), train, setup)
             weights = baseline.weights() if isinstance(baseline, Storable) else None
