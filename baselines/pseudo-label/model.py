@@ -27,7 +27,7 @@ from merbench.training import (
     list_baselines,
     load_baseline,
 )
-from merbench.training.history import joined
+from merbench.training.history import Epochs, joined
 from merbench.training.needs import require_answers
 from merbench.training.protocol import NO_LOG, silent
 from merbench.training.selection import fit
@@ -133,6 +133,7 @@ class PseudoLabel:
     def __init__(self, base: LoadedBaseline, options: Options, setup: Setup) -> None:
         self.base, self.options, self.setup = base, options, setup
         self.models: list[Baseline] = []
+        self.sample_epochs = 0
 
     def fit(self, train: TrainingSet) -> None:
         self.fit_folds(train)
@@ -151,6 +152,7 @@ class PseudoLabel:
             train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch))
         parts = [train.of_division(division) for division in divisions]
         rows = [division.validate for division in divisions]
+        self.sample_epochs = 0
 
         teachers = self.trained(parts, "teacher")
         sure = [
@@ -167,20 +169,24 @@ class PseudoLabel:
             results[0].device,
             tuple(dict.fromkeys(note for _, result in (*teachers, *students) for note in result.notes)),
             described(train, sure),
+            self.sample_epochs,
         )
 
     def trained(self, parts: Sequence[TrainingSet], stage: str) -> list[tuple[Baseline, CrossFit]]:
         """Return the base trained on every part, and its predictions for the part's development set."""
         trained, n_before = [], len(parts) if stage == "student" else 0
         for n, part in enumerate(parts):
+            epochs = Epochs(OfDivision(self.setup.log, n, len(parts)) if stage == "student" else NO_LOG)
             setup = replace(
                 self.setup.part(f"{stage}-{n}"),
                 seed=seed_of(self.setup.seed, n),
                 n_folds=1,
                 progress=silent,
-                log=OfDivision(self.setup.log, n, len(parts)) if stage == "student" else NO_LOG,
+                log=epochs,
             )
             trained.append(fit(self.built(part.track), part, setup))
+            n_epochs = len(next(iter(epochs.arrays().values()), [None]))  # without epochs, samples are seen once
+            self.sample_epochs += n_epochs * len(part.learned)
             self.setup.progress(n_before + n + 1, 2 * len(parts))
         return trained
 

@@ -185,6 +185,12 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a living process has locked a file, which is made."""
+    with path.open("ab") as file:
+        return not _try_lock(file.fileno())
+
+
 def require_alone(descriptor: int, message: str) -> None:
     """Lock an open file until it is closed; raise `UsageError` if another process has locked it."""
     if not _try_lock(descriptor):

@@ -129,6 +129,8 @@ class CrossFit:
     device: str = "cpu"  # where it was trained
     notes: tuple[str, ...] = ()  # what should be known besides, such as batches that were halved to fit into memory
     details: Mapping[str, Any] = field(default_factory=dict)  # values of JSON for the run record
+    # samples that were learned from, times epochs, over all stages and divisions; None: as the log of epochs has it
+    sample_epochs: int | None = None
 
 
 @runtime_checkable

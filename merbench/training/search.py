@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -66,6 +67,14 @@ class Searched(Declaration):
         assert self.low is not None and self.high is not None
         between = () if self.is_whole else (self.low + 0.381966 * (self.high - self.low),)
         return (self.low, self.high, *between)
+
+    def rounded(self, value: float) -> float:
+        """Return a value of the range as it would be written: 0.6 instead of 0.1 + 5 x 0.1, 0.6000000000000001."""
+        if self.step is None or self.is_whole:
+            return value
+        assert self.low is not None
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        return float(low + round((Decimal(value) - low) / step) * step)
 
     def __str__(self) -> str:
         if self.values is not None:

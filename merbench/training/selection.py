@@ -95,9 +95,14 @@ def with_folds_of(setup: Setup, train: TrainingSet) -> Setup:
 
 def cross_validate(build: Build, train: TrainingSet, setup: Setup) -> Predictions:
     """Return predictions for the rows `train.validated` by baselines that were fitted without the sample's fold."""
+    return cross_fit(build, train, setup).out_of_fold
+
+
+def cross_fit(build: Build, train: TrainingSet, setup: Setup) -> CrossFit:
+    """Return the result of cross-validation only."""
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
-        return baseline.fit_folds(frozen(train)).out_of_fold
+        return baseline.fit_folds(frozen(train))
     parts = []
     divisions = train.divisions(setup.n_folds, setup.seed)
     for n, division in enumerate(divisions):
@@ -106,7 +111,7 @@ def cross_validate(build: Build, train: TrainingSet, setup: Setup) -> Prediction
         model.fit(part.select(part.learned))
         parts.append((division.validate, model.predict(part.samples.select(part.validated))))
         setup.progress(n + 1, len(divisions))
-    return Predictions.gathered(parts)
+    return CrossFit(Predictions.gathered(parts))
 
 
 def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, CrossFit]:
@@ -115,7 +120,7 @@ def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, Cross
     if isinstance(baseline, FoldEnsemble):
         return baseline, baseline.fit_folds(frozen(train))
     every = frozen(train)
-    result = None if train.development is not None else CrossFit(cross_validate(build, train, setup))
+    result = None if train.development is not None else cross_fit(build, train, setup)
     baseline.fit(every.select(every.learned))
     if result is None:  # the model that answers is the one that is validated
         result = CrossFit(baseline.predict(every.samples.select(every.validated)))
@@ -185,7 +190,10 @@ def select_options(
 
 def evaluated(loaded: LoadedBaseline, options: Options, train: TrainingSet, setup: Setup) -> Trial:
     """Return some options with the ranking value of predictions for the rows `train.validated`."""
-    predictions = cross_validate(partial(loaded.build, options), train, setup)
+    return Trial(options, validated_value(train, cross_validate(partial(loaded.build, options), train, setup)))
+
+
+def validated_value(train: TrainingSet, predictions: Predictions) -> Value:
+    """Return the ranking value of predictions for the rows `train.validated`."""
     answers, validated = predictions.answers(train.track), train.select(train.validated)
-    value = ranking_value(train.track, validated.targets, answers, validated.groups, predictions.outputs)
-    return Trial(options, value)
+    return ranking_value(train.track, validated.targets, answers, validated.groups, predictions.outputs)

@@ -24,10 +24,10 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
-from merbench.errors import IntegrityError, UsageError
+from merbench.errors import IntegrityError
 from merbench.files.journal import cut_unfinished_line, journal_lines, require_same_run
 from merbench.files.reading import sha256_bytes
-from merbench.files.writing import exclusive, require_alone
+from merbench.files.writing import exclusive, is_locked
 from merbench.training.search import JOURNAL, LOCKS, SamplerName, Searched, Space
 
 _DRAW, _INPUTS, _RESULT = "draw", "inputs", "result"
@@ -144,7 +144,7 @@ class Study:
 
     def running(self) -> set[int]:
         """Return the draws that a living process trains."""
-        return {draw for draw in map(_draw, self._trials(TrialState.RUNNING)) if _is_locked(self._lock_of(draw))}
+        return {draw for draw in map(_draw, self._trials(TrialState.RUNNING)) if is_locked(self._lock_of(draw))}
 
     def fail_abandoned(self, problem: str) -> None:
         """Store that the draws have failed whose processes ended without a result."""
@@ -199,7 +199,7 @@ class Study:
 
     def _options(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            name: drawn[name] if searched.values is None else json.loads(drawn[name])
+            name: searched.rounded(drawn[name]) if searched.values is None else json.loads(drawn[name])
             for name, searched in self.space.items()
             if name in drawn
         }
@@ -239,16 +239,6 @@ def _distribution(searched: Searched) -> BaseDistribution:
 
 def _draw(trial: FrozenTrial) -> int:
     return int(trial.user_attrs[_DRAW])
-
-
-def _is_locked(path: Path) -> bool:
-    """Return whether a living process has locked a file."""
-    try:
-        with path.open("ab") as file:
-            require_alone(file.fileno(), "locked")
-    except UsageError:
-        return True
-    return False
 
 
 class _Lock(JournalFileOpenLock):

@@ -7,12 +7,14 @@ are left out in turn, every part has a search of its own among the samples that 
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +24,15 @@ from numpy.typing import NDArray
 from merbench.charts import require_matplotlib
 from merbench.devices import require_device
 from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run, suitable_threads
-from merbench.errors import MerbenchError, MissingExtra, UsageError
-from merbench.files.writing import require_alone
+from merbench.errors import MerbenchError, MissingExtra, UsageError, plural
+from merbench.files.writing import exclusive, is_locked, require_alone
 from merbench.track import Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.plan import Plan, make_plan, with_learning
 from merbench.training.protocol import Setup
 from merbench.training.samples import TrainingSet
 from merbench.training.search import JOURNAL, LOCKS, SamplerName, Space
-from merbench.training.selection import evaluated, ranking_signs
+from merbench.training.selection import cross_fit, ranking_signs, validated_value
 from merbench.training.tuning_report import TuningReport
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def tune(
         baseline: a name, or a folder.
         settings: everything else; None takes the defaults.
         output: folder to write; None is `runs/<track>/tuning-<baseline>`.
-        replace: whether a search that the folder already contains is begun again.
+        replace: whether a search that the folder already contains is begun again, unless a process takes part in it.
         progress: called with a text and (done, total) steps; None shows nothing.
 
     Returns:
@@ -116,17 +118,27 @@ def tune(
     loaded = load_baseline(baseline)
     folder = Path(output) if output is not None else default_folder(declared.id, loaded.name)
     trials = Trials.of(declared, loaded, settings, folder)
-    _prepare(folder, replace=replace)
-    started = time.perf_counter()
-    for part in range(len(trials.plan.parts)):
+    _require_search(folder)
+    with _taking_part(folder, replace=replace):
+        try:
+            return _searched(trials, progress)
+        except KeyboardInterrupt:
+            n = sum(len(trials.study(part).records()) for part in range(len(trials.plan.parts)))
+            print(f"kept in {folder}: {plural(n, 'trial')}; the same command goes on", file=sys.stderr)
+            raise
+
+
+def _searched(trials: Trials, progress: ShowProgress | None) -> TuningReport | None:
+    started, parts = time.perf_counter(), range(len(trials.plan.parts))
+    for part in parts:
         trials.study(part).require_inputs(trials.inputs(part))
     run_trials(trials, progress or (lambda text, done, total: None))
     wall_time_s = round(time.perf_counter() - started, 3)
-    if any(trials.study(part).running() for part in range(len(trials.plan.parts))):
+    if any(trials.study(part).running() for part in parts):
         return None
     from merbench.training.tuning_result import finished
 
-    with (folder / LOCKS / "finish").open("ab") as file:
+    with (trials.folder / LOCKS / "finish").open("ab") as file:
         try:
             require_alone(file.fileno(), "another process scores this search")
         except UsageError:
@@ -145,16 +157,40 @@ def require_optuna() -> None:
         raise MissingExtra("a search of options (optuna)", "tuning")
 
 
-def _prepare(folder: Path, *, replace: bool) -> None:
-    """Make room for a search: a folder that is empty, or has one, which goes on or is removed."""
+def _require_search(folder: Path) -> None:
+    """Raise `UsageError` unless a folder is empty, or has a search."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file, not a folder")
     if not folder.is_dir() or {path.name for path in folder.iterdir()} <= {LOCKS}:
         return
     if not (folder / JOURNAL).is_file():
         raise UsageError(f"{folder}: is not empty and has no {JOURNAL}; --output names another folder")
-    if replace:
-        shutil.rmtree(folder)
+
+
+@contextmanager
+def _taking_part(folder: Path, *, replace: bool) -> Iterator[None]:
+    """Hold a lock of this process in a search while the block runs; first remove the search if it is replaced.
+
+    Raises:
+        UsageError: a search is to be replaced in which another process takes part.
+    """
+    locks = folder / LOCKS
+    with ExitStack() as own:
+        with exclusive(locks / "folder"):  # no process joins a search that is being removed
+            if replace:
+                _remove_search(folder)
+            number = next(n for n in count() if not is_locked(locks / f"process-{n}"))
+            own.enter_context(exclusive(locks / f"process-{number}"))
+        yield
+
+
+def _remove_search(folder: Path) -> None:
+    locks = folder / LOCKS
+    if any(is_locked(path) for path in locks.iterdir() if path.name != "folder"):
+        raise UsageError(f"{folder}: another process searches here; stop it first, or name another folder by --output")
+    for path in folder.iterdir():
+        if path != locks:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class _Stopped(MerbenchError):
@@ -264,10 +300,11 @@ class Trials:
         n_folds = train.n_folds(self.n_folds)
         log = _TrialLog(taken if self.settings.pruning else None, ranking_signs(train.track)[0][1])
         setup = Setup(self.settings.seed, n_folds, self.settings.device, log=log)
-        value, problem = None, ""
+        value, problem, sample_epochs = None, "", None
         try:
             with suitable_threads(train.samples.n_values):
-                value = evaluated(self.loaded, {**self.options, **taken.options}, train, setup).value
+                result = cross_fit(partial(self.loaded.build, {**self.options, **taken.options}), train, setup)
+                value, sample_epochs = validated_value(train, result.out_of_fold), result.sample_epochs
         except _Stopped:
             pass
         except MissingExtra:  # other draws would miss it, too
@@ -276,9 +313,11 @@ class Trials:
             problem = str(error)
         if value is not None and not np.isfinite(value[0]):
             value, problem = None, "its value is not defined"
-        learned = [len(division.learn) for division in train.divisions(n_folds, self.settings.seed)]
-        trainings = log.n_trainings / len(learned) if log.epochs else 1.0
-        return Result(value, problem, round(trainings * sum(learned)), log.epochs)
+        if sample_epochs is None:
+            learned = [len(division.learn) for division in train.divisions(n_folds, self.settings.seed)]
+            trainings = log.n_trainings / len(learned) if log.epochs else 1.0
+            sample_epochs = round(trainings * sum(learned))
+        return Result(value, problem, sample_epochs, log.epochs)
 
 
 class _TrialLog:
@@ -292,12 +331,12 @@ class _TrialLog:
 
     def epoch(self, epoch: int, values: Mapping[str, NDArray[np.float64]]) -> None:
         """Take the values of an epoch; of folds that do not train they are not finite."""
-        self.epochs += 1
+        self.epochs = max(self.epochs, epoch)  # folds that train one after the other begin again at 1
         self.n_trainings += int(np.isfinite(values["loss"]).sum())
         value = self.sign * values["value"]
         self.best = value if self.best is None else np.fmax(self.best, value)
         mean = float(self.best.mean())
-        if self.taken is not None and np.isfinite(mean) and self.taken.should_stop(self.epochs, mean):
+        if self.taken is not None and np.isfinite(mean) and self.taken.should_stop(epoch, mean):
             raise _Stopped("stopped early")
 
 

@@ -114,7 +114,8 @@ class TuningReport(Report):
         leave_out: the corpus column whose values were left out in turn; empty if there was one model for all samples.
         searches: one for each part of the data.
         seeds: of the trainings in the end.
-        n_scored: how often a search in this folder has been scored on the split, this time included; 0 if withheld.
+        n_scored: how often this search has been scored on the split, this time included, as far as its folder knows:
+            not before `--force`, nor in other folders; 0 if withheld.
         compared: the metrics, the overall score first.
         remarks: what a reader must know.
         versions: of the libraries that draws and values depend on.
@@ -261,6 +262,11 @@ class TuningReport(Report):
             )
         if self.uncertainty is not None:
             lines.append(self.interval_note())
+        if self.n_scored:
+            lines.append(
+                f"scored on {self.split} {plural(self.n_scored, 'time')} in this folder; not counted: what --force "
+                "removed, and other folders"
+            )
         return [*lines, *self.remarks, f"signature: {self.signature}"]
 
     def interval_note(self) -> str:

@@ -126,6 +126,8 @@ def test_each_division_learns_from_its_samples_and_from_what_its_own_model_is_su
         )
         parts.append((division.validate, student.predict(train.samples.select(division.validate))))
         expected.append(student.predict(train.unlabelled).outputs)
+    # logistic sees each sample once: the teacher 2 of 3 folds of 60 samples, the student also what was kept
+    assert result.sample_epochs == 2 * 120 + sum(n_kept)
     assert result.details["n_kept"] == n_kept and all(0 < n < len(train.unlabelled) for n in n_kept)
     answers = ours.predict(train.unlabelled).outputs
     for name in ("discrete", "valence"):

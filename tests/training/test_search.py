@@ -52,6 +52,19 @@ def options(study: Study) -> list[dict[str, Any]]:
     return [dict(record.options) for record in study.records()]
 
 
+def test_a_step_gives_numbers_as_they_are_written(tmp_path: Path) -> None:
+    space: Space = {"eta": Searched.model_validate({"low": 0.1, "high": 0.9, "step": 0.1})}
+    study = Study(tmp_path, "", space, "random", 0)
+    drawn = set()
+    for _ in range(30):
+        with study.take(30) as taken:
+            assert taken is not None
+            drawn.add(taken.options["eta"])
+            study.finish(taken, Result((1.0,)))
+    assert drawn == {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
+    assert {record.options["eta"] for record in study.records()} == drawn
+
+
 def test_draws_depend_on_seed_and_number_only(tmp_path: Path) -> None:
     few, many = studied(tmp_path / "few", 5), studied(tmp_path / "many", 12)
     assert options(many)[:5] == options(few)

@@ -17,7 +17,7 @@ pytest.importorskip("optuna")
 from merbench.cli import run as command
 from merbench.corpus.candidates import Candidates
 from merbench.errors import IntegrityError, UsageError
-from merbench.files.writing import require_alone
+from merbench.files.writing import exclusive, require_alone
 from merbench.scoring import compare
 from merbench.track import Track
 from merbench.training import Setup, cross_validate, load_baseline, ranking_value, training_set
@@ -117,6 +117,7 @@ def test_a_search_selects_the_best_cross_validated_options_and_scores_them(
             assert own.mean == fmean(run["test"][item.key] for run in record["runs"])
     assert report.uncertainty is not None and report.uncertainty.method == "t"
     assert report.n_scored == 1
+    assert "scored on test 1 time in this folder; not counted" in report.to_text()
     assert TuningReport.from_json(report.to_json()) == report
     assert {"tuning.json", "tuning.md", "tuning.svg", "tuning.png", "study.jsonl"} <= {p.name for p in folder.iterdir()}
     for text in (report.to_text(), report.to_markdown(), report.to_html(), report.to_latex()):
@@ -170,7 +171,7 @@ def test_a_search_does_not_depend_on_test_references(small_track: SmallTrack, tm
 
 @pytest.mark.slow
 def test_an_interrupted_search_goes_on(
-    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     track = small_track()
     searched(track, tmp_path / "whole")
@@ -185,6 +186,7 @@ def test_an_interrupted_search_goes_on(
     monkeypatch.setattr(Trials, "_result", interrupted)
     with pytest.raises(KeyboardInterrupt):
         searched(track, tmp_path / "again")
+    assert f"kept in {tmp_path / 'again'}: 3 trials; the same command goes on\n" == capsys.readouterr().err
     monkeypatch.setattr(Trials, "_result", trial)
     steps: list[tuple[str, int, int]] = []
     tune(track, "logistic", QUICK, output=tmp_path / "again", progress=lambda *step: steps.append(step))
@@ -205,6 +207,29 @@ def test_the_last_process_writes_the_report(small_track: SmallTrack, tmp_path: P
         assert tune(track, "logistic", few, output=folder) is None
     assert not (folder / "best").exists()
     assert searched(track, folder, few).searches[0].count("complete") == 2
+
+
+@pytest.mark.parametrize("lock", ["process-0", "study-0", "finish"])
+def test_a_search_is_not_removed_while_a_process_takes_part(small_track: SmallTrack, tmp_path: Path, lock: str) -> None:
+    track, folder = small_track(), tmp_path / "search"
+    few = replace(QUICK, trials=2, runs=1)
+    searched(track, folder, few)
+    before = (folder / "study.jsonl").read_bytes()
+    with exclusive(folder / "locks" / lock):
+        with pytest.raises(UsageError, match=r"another process searches here; stop it first"):
+            tune(track, "logistic", replace(few, seed=1), output=folder, replace=True)
+        assert (folder / "study.jsonl").read_bytes() == before and (folder / "best/run.json").is_file()
+    again = tune(track, "logistic", replace(few, seed=1), output=folder, replace=True)
+    assert again is not None and again.seed == 1
+
+
+def test_epochs_of_folds_that_train_one_after_the_other_are_not_added_up() -> None:
+    log = _TrialLog(None, 1)
+    for fold in range(2):
+        for epoch in range(1, 4):
+            values = np.where(np.arange(2) == fold, 0.5, np.nan)
+            log.epoch(epoch, {"loss": values, "value": values})
+    assert (log.epochs, log.n_trainings) == (3, 6)
 
 
 @pytest.mark.slow
