@@ -87,6 +87,7 @@ class BaselineRun:
         widths: numbers per row of every feature.
         files: SHA-256 of the baseline's files, by name.
         hold_out: classes that were not learned, whose samples are to look unknown.
+        inputs_digest: SHA-256 of what the models depend on, besides their seeds.
         n_resumed: models that an interrupted run had trained.
         wall_time_s: how long training and selection took.
     """
@@ -107,6 +108,7 @@ class BaselineRun:
     widths: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     hold_out: tuple[str, ...] = ()
+    inputs_digest: str = ""
     n_resumed: int = 0
     wall_time_s: float = 0.0
 

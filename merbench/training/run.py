@@ -91,6 +91,7 @@ def run_baseline(
             learning=settings.learning,
             preset=settings.preset,
             hold_out=tuple(settings.hold_out),
+            inputs_digest=trainings.digest,
             wall_time_s=round(time.perf_counter() - started, 3),
         )
         require_free(folder, replace=replace)  # another program may have written meanwhile

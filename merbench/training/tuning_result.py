@@ -22,7 +22,7 @@ from merbench.training.output import RECORD, SUBMISSION, versions
 from merbench.training.run import run_baseline
 from merbench.training.selection import ranking_signs
 from merbench.training.study import TrialRecord
-from merbench.training.trainings import RunSettings
+from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning import JSON, MARKDOWN, Trials
 from merbench.training.tuning_report import Compared, Search, Spread, TrialRow, TuningReport, best_of
 
@@ -132,36 +132,38 @@ def _trained(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the run records of the best options and of the default ones."""
     chosen: dict[str, PartOptions] = {
-        BEST: {search.left_out: search.best_trial.options for search in searches},
+        BEST: {search.left_out: {**trials.options, **search.best_trial.options} for search in searches},
         DEFAULT: {},
     }
     for name, options in chosen.items():
-        if not _is_trained(trials, name, options):
-            _train(trials, name, options, progress)
+        how = _run_settings(trials, options)
+        if not _is_trained(trials, name, how):
+            _train(trials, name, how, progress)
     best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
     return best, default
 
 
-def _is_trained(trials: Trials, name: str, part_options: PartOptions) -> bool:
-    """Return whether the folder of the search has the run of these options."""
+def _is_trained(trials: Trials, name: str, how: RunSettings) -> bool:
+    """Return whether the folder of the search has this run: with the same options, seeds, and all other inputs."""
     path = trials.folder / name / RECORD
     if not path.is_file():
         return False
     record = json.loads(path.read_text("utf-8"))
-    parts = record.get("parts") or [{"left_out": None, "options": record["options"]}]
-    options = {part["left_out"]: part["options"] for part in parts}
-    is_same = all(options[left_out] == {**options[left_out], **own} for left_out, own in part_options.items())
+    is_same = record.get("inputs_digest") == Trainings(trials.track, trials.baseline, how).digest
     return is_same and [run["seed"] for run in record["runs"]] == list(range(trials.settings.runs))
 
 
-def _train(trials: Trials, name: str, part_options: PartOptions, progress: ShowProgress | None) -> None:
-    settings = trials.settings
-
+def _train(trials: Trials, name: str, how: RunSettings, progress: ShowProgress | None) -> None:
     def show(text: str, done: int, total: int) -> None:
         if progress is not None:
             progress(f"{name} options, {text}", done, total)
 
-    how = RunSettings(
+    run_baseline(trials.track, trials.baseline, how, output=trials.folder / name, replace=True, progress=show)
+
+
+def _run_settings(trials: Trials, part_options: PartOptions) -> RunSettings:
+    settings = trials.settings
+    return RunSettings(
         preset=settings.preset,
         learning=settings.learning,
         device=settings.device,
@@ -173,7 +175,6 @@ def _train(trials: Trials, name: str, part_options: PartOptions, progress: ShowP
         workers=settings.workers,
         engine=settings.engine,
     )
-    run_baseline(trials.track, trials.baseline, how, output=trials.folder / name, replace=True, progress=show)
 
 
 def _differences(trials: Trials, how: Resampling) -> dict[str, Difference]:
@@ -222,7 +223,7 @@ def _remarks(trials: Trials, searches: Sequence[Search]) -> Iterator[str]:
     default = {name: trials.options[name] for name in trials.space}
     if all(search.best_trial.options == default for search in searches):
         yield "the best options are the default ones"
-    if selected := list(trials.loaded.choices(trials.track.id, trials.settings.options)):
+    if selected := list(Trainings(trials.track, trials.baseline, _run_settings(trials, {})).choices):
         yield f"of the default options, {listed(selected)} are selected by cross-validation, as `run-baseline` does"
     if trials.plan.test.hidden:
         yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"

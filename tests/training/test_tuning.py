@@ -20,7 +20,15 @@ from merbench.errors import IntegrityError, UsageError
 from merbench.files.writing import exclusive, require_alone
 from merbench.scoring import compare
 from merbench.track import Track
-from merbench.training import Setup, cross_validate, load_baseline, ranking_value, training_set
+from merbench.training import (
+    RunSettings,
+    Setup,
+    cross_validate,
+    load_baseline,
+    ranking_value,
+    run_baseline,
+    training_set,
+)
 from merbench.training.data import training_candidates
 from merbench.training.tuning import Settings, Trials, _TrialLog, tune
 from merbench.training.tuning_report import TuningReport
@@ -325,6 +333,31 @@ def test_pruning_is_reported_the_best_values_so_far_of_the_folds(sign: int, repo
     for values in ([4.0, 2.0], [3.0, 5.0]):  # the best of (4, 3) and (2, 5): 4 and 5, or 3 and 2 if lower is better
         log.epoch(1, {"loss": np.ones(2), "value": np.array(values)})
     assert given == reported
+
+
+def test_the_best_options_are_those_of_the_trial(small_track: SmallTrack, tmp_path: Path) -> None:
+    own = write(tmp_path / "own", TOML + SHRINK + "[select]\nepochs = [5, 7]\n", MODEL)
+    report = searched(small_track(), tmp_path / "search", Settings(trials=2, runs=1, device="cpu"), own)
+    records = {name: json.loads((tmp_path / "search" / name / "run.json").read_text("utf-8")) for name in BOTH}
+    best = report.searches[0].best_trial
+    assert records["best"]["options"] == {"shrink": best.options["shrink"], "epochs": 3, "fails": False}
+    assert records["best"]["selection"] == [] and best.epochs == 3
+    # the default ones are those of `run-baseline`, which selects
+    assert len(records["default"]["selection"]) == 2
+    assert "of the default options, epochs are selected" in " ".join(report.notes())
+
+
+def test_a_run_of_another_baseline_is_not_taken_for_the_default_one(small_track: SmallTrack, tmp_path: Path) -> None:
+    track, folder, few = small_track(), tmp_path / "search", replace(QUICK, trials=1, runs=1)
+    first = searched(track, folder, few)
+    own = write(tmp_path / "own", TOML, MODEL)
+    run_baseline(track, own, RunSettings(seeds=[0], device="cpu"), output=folder / "default", replace=True)
+    again = searched(track, folder, few)
+    assert json.loads((folder / "default/run.json").read_text("utf-8"))["baseline"]["name"] == "logistic"
+    assert again.compared == first.compared
+
+
+BOTH = ("best", "default")
 
 
 @pytest.mark.slow
