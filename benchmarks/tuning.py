@@ -31,7 +31,7 @@ from merbench.corpus import Contents, Feature, Metadata, write_corpus
 from merbench.track import Track, load_track
 from merbench.training import Setup, TrainingSet
 from merbench.training.selection import evaluated
-from merbench.training.tuning import Settings, Trials, run_trials
+from merbench.training.tuning.trials import Settings, Trials, run_trials
 
 N_TRIALS, WIDTH, WIDTHS, N_OF_PEER, N_TEST = 24, 256, (64, 128), 2, 10
 SEARCH = {"dropout": {"low": 0.2, "high": 0.5}, "learning_rate": {"low": 1e-4, "high": 1e-3, "log": True}}

@@ -59,9 +59,9 @@ def tune(
     The same command goes on after it was stopped, and shares the trials with others that run at the same time. A trial
     that fails is listed, and the others are finished: exit code 5.
     """
-    from merbench.training.search import SamplerName
-    from merbench.training.tuning import Settings, default_folder
-    from merbench.training.tuning import tune as run
+    from merbench.training.tuning.search import SamplerName
+    from merbench.training.tuning.trials import Settings, default_folder
+    from merbench.training.tuning.trials import tune as run
 
     how = Settings(
         trials=trials,

@@ -20,7 +20,7 @@ from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
 from merbench.training.plugin_errors import guarded
 from merbench.training.protocol import Baseline, Build, Setup
-from merbench.training.search import Searched, Space
+from merbench.training.tuning.search import Searched, Space
 
 Options = Mapping[str, Any]
 

@@ -29,7 +29,7 @@ from merbench.training import (
 from merbench.training.data import training_candidates, training_set
 from merbench.training.plan import make_plan
 from merbench.training.resume import inputs_digest
-from merbench.training.tuning import Settings, Trials
+from merbench.training.tuning.trials import Settings, Trials
 from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
 

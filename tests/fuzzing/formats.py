@@ -665,8 +665,8 @@ def _tensors(scratch: Path) -> Mutation:
 
 
 def _searches(folder: Path) -> dict[str, Format]:
-    from merbench.training.search import JOURNAL, Searched
-    from merbench.training.study import Result, Study
+    from merbench.training.tuning.search import JOURNAL, Searched
+    from merbench.training.tuning.study import Result, Study
 
     space = {
         "hidden": Searched.model_validate([[64, 64], [128]]),

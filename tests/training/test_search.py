@@ -21,9 +21,9 @@ pytest.importorskip("optuna")
 
 from merbench.errors import DeclarationError, IntegrityError, UsageError
 from merbench.training import list_baselines, load_baseline
-from merbench.training.search import JOURNAL, SamplerName, Searched, Space
-from merbench.training.study import Result, Study, Taken
-from merbench.training.tuning_report import best_of
+from merbench.training.tuning.report import best_of
+from merbench.training.tuning.search import JOURNAL, SamplerName, Searched, Space
+from merbench.training.tuning.study import Result, Study, Taken
 from tests.training.test_declaration import write
 
 NO_PRESET = load_baseline("logistic").preset(None)

@@ -30,8 +30,8 @@ from merbench.training import (
     training_set,
 )
 from merbench.training.data import training_candidates
-from merbench.training.tuning import Settings, Trials, _TrialLog, tune
-from merbench.training.tuning_report import TuningReport
+from merbench.training.tuning.report import TuningReport
+from merbench.training.tuning.trials import Settings, Trials, _TrialLog, tune
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 

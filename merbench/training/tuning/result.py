@@ -21,10 +21,10 @@ from merbench.training.declaration import Options
 from merbench.training.output import RECORD, SUBMISSION, versions
 from merbench.training.run import run_baseline
 from merbench.training.selection import ranking_signs
-from merbench.training.study import TrialRecord
 from merbench.training.trainings import RunSettings, Trainings
-from merbench.training.tuning import JSON, MARKDOWN, Trials
-from merbench.training.tuning_report import Compared, Search, Spread, TrialRow, TuningReport, best_of
+from merbench.training.tuning.report import Compared, Search, Spread, TrialRow, TuningReport, best_of
+from merbench.training.tuning.study import TrialRecord
+from merbench.training.tuning.trials import JSON, MARKDOWN, Trials
 
 BEST, DEFAULT = "best", "default"
 

@@ -31,12 +31,12 @@ from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.plan import Plan, make_plan, with_learning
 from merbench.training.protocol import Setup
 from merbench.training.samples import TrainingSet
-from merbench.training.search import JOURNAL, LOCKS, SamplerName, Space
 from merbench.training.selection import cross_fit, ranking_signs, validated_value
-from merbench.training.tuning_report import TuningReport
+from merbench.training.tuning.report import TuningReport
+from merbench.training.tuning.search import JOURNAL, LOCKS, SamplerName, Space
 
 if TYPE_CHECKING:
-    from merbench.training.study import Result, Study, Taken
+    from merbench.training.tuning.study import Result, Study, Taken
 
 JSON, MARKDOWN = "tuning.json", "tuning.md"
 
@@ -136,7 +136,7 @@ def _searched(trials: Trials, progress: ShowProgress | None) -> TuningReport | N
     wall_time_s = round(time.perf_counter() - started, 3)
     if any(trials.study(part).running() for part in parts):
         return None
-    from merbench.training.tuning_result import finished
+    from merbench.training.tuning.result import finished
 
     with (trials.folder / LOCKS / "finish").open("ab") as file:
         try:
@@ -255,7 +255,7 @@ class Trials:
 
     def study(self, part: int) -> Study:
         """Return the draws of a part."""
-        from merbench.training.study import Study
+        from merbench.training.tuning.study import Study
 
         if part not in self._studies:
             name, how = self.plan.parts[part].left_out or "", self.settings
@@ -292,7 +292,7 @@ class Trials:
 
     def _result(self, study: Study, train: TrainingSet, taken: Taken) -> Result:
         """Return what a draw gives: what an earlier one with the same options gave, or a training."""
-        from merbench.training.study import Result
+        from merbench.training.tuning.study import Result
 
         for record in study.records():
             if record.options == taken.options and record.state == "complete":

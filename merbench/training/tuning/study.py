@@ -28,7 +28,7 @@ from merbench.errors import IntegrityError
 from merbench.files.journal import cut_unfinished_line, journal_lines, require_same_run
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import exclusive, is_locked
-from merbench.training.search import JOURNAL, LOCKS, SamplerName, Searched, Space
+from merbench.training.tuning.search import JOURNAL, LOCKS, SamplerName, Searched, Space
 
 _DRAW, _INPUTS, _RESULT = "draw", "inputs", "result"
 
