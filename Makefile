@@ -40,7 +40,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV), once; this takes a minute or two"
-	$(PIP) --editable '.[baselines,media,distributed,dev]'
+	$(PIP) --editable '.[baselines,media,distributed,tuning,tensorboard,dev]'
 	@$(PIP) --editable '.[$(RUN_TIMES)]' || for extra in $(subst $(comma), ,$(RUN_TIMES)); do \
 	    $(PIP) --editable ".[$$extra]" || echo "extra $$extra: not installed; the tests that need it are skipped, by name"; \
 	done
@@ -89,7 +89,7 @@ test-fast: $(VENV)/.dev $(VENV)/.weights
 
 # The newest and the oldest versions that pyproject.toml allows, each in a new environment. The newest releases of some
 # packages need a newer Python: PYTHON=python3.13 make test-newest. UV_CONSTRAINT names a file of upper bounds.
-ENDS := $(addprefix --extra ,baselines media distributed lexicons dev $(subst $(comma), ,$(RUN_TIMES)))
+ENDS := $(addprefix --extra ,baselines media distributed lexicons tuning tensorboard dev $(subst $(comma), ,$(RUN_TIMES)))
 
 test-newest: RESOLUTION := highest
 test-lowest: RESOLUTION := lowest-direct
