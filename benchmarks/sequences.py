@@ -66,7 +66,7 @@ def batches(data: Data, train: TrainingSet, *, bucketed: bool) -> list[tuple[Ten
     order = Order([data.units(train.learned)], BATCH, [generator("cpu", 0, "shuffle", 0)])
     made = []
     for step in order.epoch(torch.device("cpu")):
-        batch = data.batch(step[0])
+        batch = data.batch(step[0], epoch=1)
         rows = batch.inputs["frames"]
         if not bucketed:
             rows = nn.functional.pad(rows, (0, 0, 0, LONGEST - rows.shape[1]))
