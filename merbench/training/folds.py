@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from merbench.errors import UsageError
 
@@ -42,13 +40,27 @@ def kept_together(columns: Mapping[str, Codes], *, joined: bool = True) -> tuple
     (first, group), *others = ((name, _numbered(codes)) for name, codes in several.items())
     names = [first]
     for name, codes in others if joined else ():
-        n_groups = int(group.max()) + 1
-        edges = coo_array((np.ones(len(group)), (group, n_groups + codes)), (n_groups + int(codes.max()) + 1,) * 2)
-        wider = _numbered(connected_components(edges, directed=False)[1][group])
+        wider = _numbered(_components(group, codes))
         if np.bincount(wider).max() <= max(LARGEST_SHARE * len(wider), np.bincount(group).max()):
             names += [name] if wider.max() < group.max() else []
             group = wider
     return " and ".join(names), group
+
+
+def _components(first: Codes, second: Codes) -> Codes:
+    """Return, for every sample, the smallest group of `first` that it is connected with by shared values of both.
+
+    SciPy has this as `connected_components`; baselines that need no extra are run without it.
+    """
+    component = first
+    while True:
+        before = component
+        for codes in (second, first):
+            smallest = np.full(int(codes.max()) + 1, int(first.max()))
+            np.minimum.at(smallest, codes, component)
+            component = smallest[codes]
+        if np.array_equal(component, before):
+            return component
 
 
 def _numbered(codes: NDArray[np.integer[Any]]) -> Codes:
