@@ -31,7 +31,7 @@ from merbench.corpus import Contents, Feature, Metadata, write_corpus
 from merbench.track import Track, load_track
 from merbench.training import Setup, TrainingSet
 from merbench.training.selection import evaluated
-from merbench.training.tuning.trials import Settings, Trials, run_trials
+from merbench.training.tuning.trials import SearchSettings, Trials, run_trials
 
 N_TRIALS, WIDTH, WIDTHS, N_OF_PEER, N_TEST = 24, 256, (64, 128), 2, 10
 SEARCH = {"dropout": {"low": 0.2, "high": 0.5}, "learning_rate": {"low": 1e-4, "high": 1e-3, "log": True}}
@@ -64,7 +64,7 @@ class Search:
         self.folder, self.n, self.epochs, self.train = folder, 0, epochs, train
         self.fixed = {"hidden": [width, width], "epochs": epochs, "patience": 0}
         self.fixed = {name: value for name, value in self.fixed.items() if name in attention.OPTIONS}
-        self.settings = Settings(trials=N_TRIALS, search=SEARCH, options=self.fixed, device="cpu", workers=2)
+        self.settings = SearchSettings(trials=N_TRIALS, search=SEARCH, options=self.fixed, device="cpu", workers=2)
         self.track, self.draws, self.values = track, list[dict[str, Any]](), dict[str, list[float]]()
         attention.OPTIONS = {**attention.OPTIONS, **self.fixed}
         self.floor = Floor()

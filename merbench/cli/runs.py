@@ -12,7 +12,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT
 from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_json, print_line, print_list, print_report, print_table
-from merbench.errors import UsageError, did_you_mean, listed
+from merbench.errors import WITH_PROBLEMS, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +25,6 @@ DECIMALS = 4
 
 LEARNED_FROM = ("training", "cross_validation", "n_train", "label_corruption", "hold_out")
 """Keys of a record: where they differ, cross-validated values are about different samples."""
-
-UNREADABLE = 5
-"""The exit code where some records could not be read, and the others were listed."""
 
 
 def predict(
@@ -94,7 +91,7 @@ def runs(
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        raise typer.Exit(UNREADABLE)
+        raise typer.Exit(WITH_PROBLEMS)
 
 
 def _of_track(known: Sequence[StoredRun], track: str, folder: Path) -> list[StoredRun]:

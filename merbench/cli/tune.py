@@ -60,10 +60,10 @@ def tune(
     that fails is listed, and the others are finished: exit code 5.
     """
     from merbench.training.tuning.search import SamplerName
-    from merbench.training.tuning.trials import Settings, default_folder
+    from merbench.training.tuning.trials import SearchSettings, default_folder
     from merbench.training.tuning.trials import tune as run
 
-    how = Settings(
+    how = SearchSettings(
         trials=trials,
         sampler=cast("SamplerName", sampler.value),
         seed=seed,

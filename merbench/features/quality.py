@@ -24,7 +24,7 @@ def _recipe() -> Recipe:
 def rating_names() -> tuple[str, ...]:
     """Return what is rated, in the order of `speech_quality`; raise as `Recipe.constructed` where nothing can be."""
     recipe = _recipe()
-    recipe.constructed  # noqa: B018
+    _ = recipe.constructed
     return tuple(recipe.extractor.columns)
 
 

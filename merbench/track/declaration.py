@@ -207,7 +207,7 @@ SELECTED_BY: dict[str, tuple[Selection, ...]] = {
 
 
 class Training(Declaration):
-    """How baselines learn: no part of the protocol, which says how they are scored."""
+    """How baselines learn; how they are scored is the protocol, which does not depend on it."""
 
     # the corpus to learn from; None is the track's own
     corpus: str | None = Field(default=None, min_length=1)

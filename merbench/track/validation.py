@@ -322,8 +322,8 @@ def keys_of_training(location: Sequence[int | str]) -> Sequence[str]:
 def training_problems(training: Mapping[str, Any], track: Track) -> list[Problem]:
     """Return what is wrong between the keys of a `[training]` that a track is run with."""
     labels = [label for target in track.targets.values() for label in target.scored_labels]
-    found = _learning_problems(training, track.splits, labels)
-    return [Problem("E207", message, column=key) for key, message in found]
+    mistakes = _learning_problems(training, track.splits, labels)
+    return [Problem("E207", message, column=key) for key, message in mistakes]
 
 
 def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], labels: Sequence[str]) -> Mistakes:

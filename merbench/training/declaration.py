@@ -129,7 +129,7 @@ class LoadedBaseline:
         return merged
 
     def preset(self, name: str | None) -> Preset:
-        """Return a preset by its name; an empty one for None. Raises `UnknownName` if there is none of this name."""
+        """Return a preset by its name; an empty one for None. Raises `UnknownName` for other names."""
         known = self.declaration.presets
         if name is not None and name not in known:
             raise UnknownName(f"preset of baseline '{self.name}'", name, known)

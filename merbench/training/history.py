@@ -2,7 +2,7 @@
 
 Conventions:
     Values of an epoch are `(folds,)` float64 by name: `loss`, `value` (the ranking value on the samples that the epoch
-    is selected on), and a model's own losses. NaN is no value: a fold that has stopped, or an epoch without it.
+    is selected on), and a model's own losses. NaN is not a value: a fold that has stopped, or an epoch without it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ SCORE, KNOWN, UNKNOWN = "score", "known", "unknown"
 """The target of that track, and its two labels."""
 
 
-def held_target(track: Track, classes: Sequence[str]) -> str:
+def target_of_classes(track: Track, classes: Sequence[str]) -> str:
     """Return the target that has the classes to hold out.
 
     Raises:
@@ -67,9 +67,9 @@ def without_classes(track: Track, classes: Sequence[str]) -> Track:
     A metric of one of them, or of another target, is left out.
 
     Raises:
-        UsageError: see `held_target`; or no metric is left.
+        UsageError: see `target_of_classes`; or no metric is left.
     """
-    name = held_target(track, classes)
+    name = target_of_classes(track, classes)
     target = track.targets[name]
     metrics = tuple(spec for spec in track.metrics if spec.target == name and not _is_of(spec, classes))
     if not metrics:
@@ -123,7 +123,7 @@ def write_known_track(folder: Path, test: Candidates, classes: Sequence[str]) ->
     has none there either. Returns the candidates.
     """
     track, corpus, known_track = test.track, test.corpus, load_track(KNOWN_TRACK)
-    name = held_target(track, classes)
+    name = target_of_classes(track, classes)
     _require_open(track, test.split)
     metadata = Metadata(
         name=kebab(f"{corpus.name}-without-{'-'.join(classes)}"),

@@ -10,9 +10,9 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.targets import names_of_other_types
 from merbench.track import Track
-from merbench.training.data import CLUSTERS, TEST
+from merbench.training.data import TEST
 from merbench.training.declaration import LoadedBaseline, list_baselines
-from merbench.training.reading import POSITION
+from merbench.training.reading import DIALOGUE, POSITION
 
 
 def require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ def _is_fitted(extractor: str) -> bool:
 def require_samples(loaded: LoadedBaseline, train: Candidates, test: Candidates) -> None:
     """Raise `UsageError` where a corpus or the track lacks what the baseline reads of samples, besides features."""
     declared, track = loaded.declaration, test.track
-    wanted = [*declared.columns, *((CLUSTERS[1], POSITION) if declared.samples == "dialogues" else ())]
+    wanted = [*declared.columns, *((DIALOGUE, POSITION) if declared.samples == "dialogues" else ())]
     for candidates in (train, test):
         for column in wanted:
             candidate_column(candidates, column, f"that baseline '{loaded.name}' reads")

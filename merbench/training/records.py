@@ -200,10 +200,7 @@ RESULTS = ("cross_validated", "test", "wall_time_s", "runs", "selection", "parts
 
 def differences(left: StoredRun, right: StoredRun) -> list[tuple[str, Any, Any]]:
     """Return what differs between the configurations of two runs: path of the key, and both values, None without it."""
-    sides = [
-        dict(_leaves({**_configuration(run), "seeds": [each.seed for each in run.record.runs]}))
-        for run in (left, right)
-    ]
+    sides = [dict(_leaves(_configuration(run))) for run in (left, right)]
     keys = sorted({*sides[0], *sides[1]})
     pairs = [(key, sides[0].get(key), sides[1].get(key)) for key in keys]
     return [(key, first, second) for key, first, second in pairs if first != second]

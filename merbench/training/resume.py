@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from merbench.files.reading import read_bounded, sha256_bytes
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.files.writing import require_alone, write_text
 from merbench.metrics.lists import Lists
+from merbench.own_code import installed_version
 from merbench.training.output import PACKAGES
 from merbench.training.plan import Plan
 from merbench.training.protocol import CrossFit, Curve, Predictions
@@ -48,14 +48,10 @@ def inputs_digest(plan: Plan, how: Mapping[str, Any]) -> str:
         "track": [plan.track.fingerprint, plan.track.training.digest],
         "corpora": [_corpus(plan.train, plan.features), _corpus(plan.test, plan.features)],
         "features": list(plan.features),
-        "versions": {name: version(name) for name in ("merbench", *PACKAGES.values()) if _is_installed(name)},
+        "versions": {name: text for name in ("merbench", *PACKAGES.values()) if (text := installed_version(name))},
         **how,
     }
     return sha256_bytes(json_text(content).encode())
-
-
-def _is_installed(name: str) -> bool:
-    return next(iter(distributions(name=name)), None) is not None
 
 
 def _corpus(candidates: Candidates, features: tuple[str, ...]) -> list[Any]:

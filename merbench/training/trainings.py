@@ -138,7 +138,7 @@ class Trainings:
         return self.plan.test_set()
 
     def learned(self, part: int) -> TrainingSet:
-        """Return what a part learns from; not of all parts at once, since each pools features anew."""
+        """Return what a part learns from; not of all parts at once, since each pools features again."""
         own = self.plan.parts[part]
         return self.train if own.left_out is None else self.train.select(own.learned)
 

@@ -29,7 +29,7 @@ from merbench.training import (
 from merbench.training.data import training_candidates, training_set
 from merbench.training.plan import make_plan
 from merbench.training.resume import inputs_digest
-from merbench.training.tuning.trials import Settings, Trials
+from merbench.training.tuning.trials import SearchSettings, Trials
 from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
 
@@ -270,7 +270,7 @@ def test_the_baseline_that_it_trains_is_part_of_its_inputs(small_track: SmallTra
         how = {"baseline": loaded.files(loaded.options(track.id, options))}
         return inputs_digest(make_plan(track, loaded), how)
 
-    before, search = digest(), Settings(options=options)
+    before, search = digest(), SearchSettings(options=options)
     trials = Trials.of(track, load_baseline("pseudo-label"), search, tmp_path / "search")
     assert trials.inputs(0)["files"] == record["files"]
     (own / "model.py").write_text((own / "model.py").read_text() + "\n# changed\n")

@@ -31,7 +31,7 @@ from merbench.training import (
 )
 from merbench.training.data import training_candidates
 from merbench.training.tuning.report import TuningReport
-from merbench.training.tuning.trials import Settings, Trials, _TrialLog, tune
+from merbench.training.tuning.trials import SearchSettings, Trials, _TrialLog, tune
 from tests.training.conftest import SmallTrack
 from tests.training.test_declaration import write
 
@@ -79,11 +79,11 @@ def build(options, setup):
     return Own(options, setup)
 """
 
-QUICK = Settings(trials=6, runs=2, device="cpu", search={"alpha": [1.0, 10.0, 1000.0], "C": [0.01, 1.0]})
+QUICK = SearchSettings(trials=6, runs=2, device="cpu", search={"alpha": [1.0, 10.0, 1000.0], "C": [0.01, 1.0]})
 QUICK = replace(QUICK, options={"scale": "each"})
 
 
-def searched(track: Track, folder: Path, settings: Settings = QUICK, baseline: Any = "logistic") -> TuningReport:
+def searched(track: Track, folder: Path, settings: SearchSettings = QUICK, baseline: Any = "logistic") -> TuningReport:
     report = tune(track, baseline, settings, output=folder)
     assert report is not None
     return report
@@ -295,20 +295,20 @@ SHRINK = "[search]\nshrink = { low = 0.0, high = 1.0 }\n"
 def test_trials_that_fail_are_listed(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", TOML + "[search]\nfails = [false, true]\n", MODEL)
     track = small_track()
-    report = searched(track, tmp_path / "search", Settings(trials=6, runs=1), own)
+    report = searched(track, tmp_path / "search", SearchSettings(trials=6, runs=1), own)
     states = [trial.state for trial in report.searches[0].trials]
     assert set(states) == {"complete", "failed"}
     assert report.n_failed == states.count("failed")
     assert any("failed: training diverged" in note for note in report.notes())
     assert report.searches[0].best_of[-1].expected is None
     with pytest.raises(UsageError, match=r"none of 2 trials has a value\ntraining diverged"):
-        searched(track, tmp_path / "none", Settings(trials=2, search={"fails": [True]}), own)
+        searched(track, tmp_path / "none", SearchSettings(trials=2, search={"fails": [True]}), own)
 
 
 @pytest.mark.slow
 def test_pruned_trials_cost_less_and_are_never_the_best(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", TOML.replace("epochs = 3", "epochs = 20") + SHRINK, MODEL)
-    settings = Settings(trials=12, runs=1, pruning=True)
+    settings = SearchSettings(trials=12, runs=1, pruning=True)
     track = small_track()
     search = searched(track, tmp_path / "search", settings, own).searches[0]
     pruned = [trial for trial in search.trials if trial.state == "pruned"]
@@ -337,7 +337,7 @@ def test_pruning_is_reported_the_best_values_so_far_of_the_folds(sign: int, repo
 
 def test_the_best_options_are_those_of_the_trial(small_track: SmallTrack, tmp_path: Path) -> None:
     own = write(tmp_path / "own", TOML + SHRINK + "[select]\nepochs = [5, 7]\n", MODEL)
-    report = searched(small_track(), tmp_path / "search", Settings(trials=2, runs=1, device="cpu"), own)
+    report = searched(small_track(), tmp_path / "search", SearchSettings(trials=2, runs=1, device="cpu"), own)
     records = {name: json.loads((tmp_path / "search" / name / "run.json").read_text("utf-8")) for name in BOTH}
     best = report.searches[0].best_trial
     assert records["best"]["options"] == {"shrink": best.options["shrink"], "epochs": 3, "fails": False}

@@ -85,6 +85,7 @@ class Objective:
         references: by target, the references of all samples, `(n,)` or `(n, K)`.
         losses: by target, the name of its loss.
         label_weights: by target, `(F, K)` weights of its labels; those that have none weigh all alike.
+        known: by target, `(n,)` which references are known; those of other targets all are.
     """
 
     references: Mapping[str, Tensor]

@@ -42,7 +42,7 @@ JSON, MARKDOWN = "tuning.json", "tuning.md"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SearchSettings:
     """How options are searched.
 
     Attributes:
@@ -79,7 +79,7 @@ class Settings:
 def tune(
     track: str | Path | Track,
     baseline: str | Path = "attention",
-    settings: Settings | None = None,
+    settings: SearchSettings | None = None,
     *,
     output: str | Path | None = None,
     replace: bool = False,
@@ -109,7 +109,7 @@ def tune(
         IntegrityError: the folder has a search with other inputs, or its journal is not one.
         WithheldReference: the references of the training samples are withheld.
     """
-    settings = settings or Settings()
+    settings = settings or SearchSettings()
     declared = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
     require_optuna()
     require_engine(settings.engine)
@@ -206,11 +206,11 @@ class Trials:
     options: Options  # the default ones, of those that are searched, too
     space: Space
     n_folds: int  # how many are wanted
-    settings: Settings
+    settings: SearchSettings
     folder: Path
 
     @classmethod
-    def of(cls, track: Track, loaded: LoadedBaseline, settings: Settings, folder: Path) -> Trials:
+    def of(cls, track: Track, loaded: LoadedBaseline, settings: SearchSettings, folder: Path) -> Trials:
         """Return the trials of a baseline on a track; raise `UsageError` if there is nothing to search."""
         preset = loaded.preset(settings.preset)
         fixed = {**preset.options, **settings.options}
