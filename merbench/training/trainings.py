@@ -93,18 +93,19 @@ class Trainings:
         return self.loaded.preset(self.settings.preset)
 
     @property
-    def _fixed(self) -> dict[str, Any]:
+    def fixed(self) -> dict[str, Any]:
+        """The options that a preset or the settings give."""
         return {**self._preset.options, **self.settings.options}
 
     @cached_property
     def options(self) -> dict[str, Any]:
         """The options before selection."""
-        return self.loaded.options(self.track.id, self._fixed)
+        return self.loaded.options(self.track.id, self.fixed)
 
     @cached_property
     def choices(self) -> dict[str, tuple[Any, ...]]:
         """The options that are selected, and from which values."""
-        return self.loaded.choices(self.track.id, self._fixed)
+        return self.loaded.choices(self.track.id, self.fixed)
 
     @cached_property
     def seeds(self) -> list[int]:

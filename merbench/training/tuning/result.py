@@ -95,7 +95,7 @@ def _search(trials: Trials, part: int) -> Search:
         rows.append(_row(record, signs, [row for row in rows if row.same_as is None]))
     return Search(
         left_out=left_out,
-        n_train=len(trials.train(part)),
+        n_train=len(trials.defaults.learned(part)),
         trials=tuple(rows),
         best=best.draw,
         best_of=best_of(
@@ -136,7 +136,7 @@ def _trained(
         DEFAULT: {},
     }
     for name, options in chosen.items():
-        how = _run_settings(trials, options)
+        how = trials.settings.of_runs(options)
         if not _is_trained(trials, name, how):
             _train(trials, name, how, progress)
     best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
@@ -149,7 +149,7 @@ def _is_trained(trials: Trials, name: str, how: RunSettings) -> bool:
     if not path.is_file():
         return False
     record = json.loads(path.read_text("utf-8"))
-    is_same = record.get("inputs_digest") == Trainings(trials.track, trials.baseline, how).digest
+    is_same = record.get("inputs_digest") == Trainings(trials.track, trials.loaded.folder, how).digest
     return is_same and [run["seed"] for run in record["runs"]] == list(range(trials.settings.runs))
 
 
@@ -158,23 +158,7 @@ def _train(trials: Trials, name: str, how: RunSettings, progress: ShowProgress |
         if progress is not None:
             progress(f"{name} options, {text}", done, total)
 
-    run_baseline(trials.track, trials.baseline, how, output=trials.folder / name, replace=True, progress=show)
-
-
-def _run_settings(trials: Trials, part_options: PartOptions) -> RunSettings:
-    settings = trials.settings
-    return RunSettings(
-        preset=settings.preset,
-        learning=settings.learning,
-        device=settings.device,
-        seeds=range(settings.runs),
-        features=settings.features,
-        options=settings.options,
-        part_options=part_options,
-        intervals=False,
-        workers=settings.workers,
-        engine=settings.engine,
-    )
+    run_baseline(trials.track, trials.loaded.folder, how, output=trials.folder / name, replace=True, progress=show)
 
 
 def _differences(trials: Trials, how: Resampling) -> dict[str, Difference]:
@@ -223,7 +207,7 @@ def _remarks(trials: Trials, searches: Sequence[Search]) -> Iterator[str]:
     default = {name: trials.options[name] for name in trials.space}
     if all(search.best_trial.options == default for search in searches):
         yield "the best options are the default ones"
-    if selected := list(Trainings(trials.track, trials.baseline, _run_settings(trials, {})).choices):
+    if selected := list(trials.defaults.choices):
         yield f"of the default options, {listed(selected)} are selected by cross-validation, as `run-baseline` does"
     if trials.plan.test.hidden:
         yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"

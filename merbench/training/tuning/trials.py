@@ -28,10 +28,11 @@ from merbench.errors import MerbenchError, MissingExtra, UsageError, plural
 from merbench.files.writing import exclusive, is_locked, require_alone
 from merbench.track import Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
-from merbench.training.plan import Plan, make_plan, with_learning
+from merbench.training.plan import Plan, with_learning
 from merbench.training.protocol import Setup
 from merbench.training.samples import TrainingSet
 from merbench.training.selection import cross_fit, ranking_signs, validated_value
+from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.report import TuningReport
 from merbench.training.tuning.search import JOURNAL, LOCKS, SamplerName, Space
 
@@ -74,6 +75,21 @@ class SearchSettings:
     device: str = "auto"
     workers: int = 1
     engine: str = "local"
+
+    def of_runs(self, part_options: Mapping[str | None, Options] | None = None) -> RunSettings:
+        """Return how options are trained in the end: the default ones, or those of parts, by the value left out."""
+        return RunSettings(
+            preset=self.preset,
+            learning=self.learning,
+            device=self.device,
+            seeds=range(self.runs),
+            features=self.features,
+            options=self.options,
+            part_options=part_options or {},
+            intervals=False,
+            workers=self.workers,
+            engine=self.engine,
+        )
 
 
 def tune(
@@ -201,30 +217,36 @@ class _Stopped(MerbenchError):
 class Trials:
     """What every trial needs. Calling it with the number of a part takes one draw there, in whichever process."""
 
-    track: Track
-    baseline: Path
-    options: Options  # the default ones, of those that are searched, too
+    defaults: Trainings  # those of the default options, as `run-baseline` makes them
     space: Space
-    n_folds: int  # how many are wanted
     settings: SearchSettings
     folder: Path
 
     @classmethod
     def of(cls, track: Track, loaded: LoadedBaseline, settings: SearchSettings, folder: Path) -> Trials:
         """Return the trials of a baseline on a track; raise `UsageError` if there is nothing to search."""
-        preset = loaded.preset(settings.preset)
-        fixed = {**preset.options, **settings.options}
-        space = loaded.space(fixed, preset, settings.search)
-        n_folds = settings.learning.get("folds") or preset.folds or track.training.folds or loaded.declaration.folds
-        return cls(track, loaded.folder, loaded.options(track.id, fixed), space, n_folds, settings, folder)
+        defaults = Trainings(track, loaded.folder, settings.of_runs())
+        space = loaded.space(defaults.fixed, loaded.preset(settings.preset), settings.search)
+        _ = defaults.options  # checked before anything is made
+        return cls(defaults, space, settings, folder)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}  # nothing that was read
 
-    @cached_property
+    @property
+    def track(self) -> Track:
+        """The track, with `[training]` as it is searched."""
+        return self.defaults.track
+
+    @property
     def loaded(self) -> LoadedBaseline:
         """The baseline."""
-        return load_baseline(self.baseline)
+        return self.defaults.loaded
+
+    @property
+    def options(self) -> Options:
+        """The default options, of those that are searched, too."""
+        return self.defaults.options
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -236,22 +258,14 @@ class Trials:
         """The options with one of those that are searched changed, for each of its values."""
         return [{**self.options, name: value} for name, item in self.space.items() for value in item.examples]
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """What is learned from, and what is answered."""
-        return make_plan(self.track, self.loaded, self.settings.features)
-
-    @cached_property
-    def _every(self) -> TrainingSet:
-        return self.plan.training_set()
+        return self.defaults.plan
 
     @cached_property
     def _studies(self) -> dict[int, Study]:
         return {}
-
-    def train(self, part: int) -> TrainingSet:
-        """Return what the models of a part learn from."""
-        return self._every.select(self.plan.parts[part].learned)
 
     def study(self, part: int) -> Study:
         """Return the draws of a part."""
@@ -278,7 +292,7 @@ class Trials:
             "sampler": self.settings.sampler,
             "seed": self.settings.seed,
             "pruning": self.settings.pruning,
-            "folds": self.train(part).described_folds(self.n_folds),
+            "folds": self.defaults.learned(part).described_folds(self.defaults.n_folds),
         }
 
     def __call__(self, part: int) -> int | None:
@@ -287,7 +301,7 @@ class Trials:
         with study.take(self.settings.trials) as taken:
             if taken is None:
                 return None
-            study.finish(taken, self._result(study, self.train(part), taken))
+            study.finish(taken, self._result(study, self.defaults.learned(part), taken))
             return taken.draw
 
     def _result(self, study: Study, train: TrainingSet, taken: Taken) -> Result:
@@ -297,7 +311,7 @@ class Trials:
         for record in study.records():
             if record.options == taken.options and record.state == "complete":
                 return record.result
-        n_folds = train.n_folds(self.n_folds)
+        n_folds = train.n_folds(self.defaults.n_folds)
         log = _TrialLog(taken if self.settings.pruning else None, ranking_signs(train.track)[0][1])
         setup = Setup(self.settings.seed, n_folds, self.settings.device, log=log)
         value, problem, sample_epochs = None, "", None
