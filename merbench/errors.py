@@ -341,8 +341,9 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, options: Iterable[str], hint: str = "") -> None:
         options = sorted(options)
         known = listed(options, 16 if len(options) <= 16 else 12) if options else "none"
-        text = f"no {kind} named '{name}'{did_you_mean(name, options)} (known: {known})"
-        super().__init__(f"{text}{'; ' + hint if hint else ''}")
+        start, end = f"no {kind} named '{name}'", f"; {hint}" if hint else ""
+        self.without_known = f"{start}{end}"  # the message without the known names and the nearest match
+        super().__init__(f"{start}{did_you_mean(name, options)} (known: {known}){end}")
 
 
 class MissingExtra(UsageError):

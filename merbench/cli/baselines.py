@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
 from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_json, print_line, print_report, print_table, progress_bar
+from merbench.errors import MerbenchError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def _print_tracks(name: str, form: options.ListFormat) -> None:
                 {
                     "track": track.key,
                     "learning": track.training.model_dump(mode="json", exclude_defaults=True),
-                    "baselines": {baseline: reason or None for baseline, reason in sorted(by_name.items())},
+                    "baselines": {baseline: _line(reason) or None for baseline, reason in sorted(by_name.items())},
                 }
                 for track, by_name in reasons
             ],
@@ -75,7 +75,7 @@ def _print_tracks(name: str, form: options.ListFormat) -> None:
         return
     if name != "all":
         _, by_name = reasons[0]
-        rows = [(baseline, "no" if reason else "yes", reason) for baseline, reason in sorted(by_name.items())]
+        rows = [(baseline, "no" if reason else "yes", _line(reason)) for baseline, reason in sorted(by_name.items())]
         print_table(ReportTable("", ("baseline", "runs", "why not"), rows))
         return
     lines = [
@@ -86,9 +86,12 @@ def _print_tracks(name: str, form: options.ListFormat) -> None:
     print(f"{sum(bool(line[1]) for line in lines)} of {len(lines)} tracks can be learned here")
 
 
-def _loaded_baselines() -> tuple[list[LoadedBaseline], dict[str, str]]:
+def _line(reason: MerbenchError | None) -> str:
+    return "" if reason is None else " ".join(str(reason).split())
+
+
+def _loaded_baselines() -> tuple[list[LoadedBaseline], dict[str, MerbenchError]]:
     """Return the baselines that can be loaded, and by name why others cannot."""
-    from merbench.errors import MerbenchError
     from merbench.training import list_baselines, load_baseline
 
     loaded, unavailable = [], {}
@@ -96,20 +99,23 @@ def _loaded_baselines() -> tuple[list[LoadedBaseline], dict[str, str]]:
         try:
             loaded.append(load_baseline(name))
         except MerbenchError as error:
-            unavailable[name] = " ".join(str(error).split())
+            unavailable[name] = error
     return loaded, unavailable
 
 
-def _common(track: Track, reasons: Mapping[str, str]) -> str:
+def _common(track: Track, reasons: Mapping[str, MerbenchError | None]) -> str:
     """Return why none of the baselines can be run: what most of those say whose kinds of target fit; else empty."""
-    if not all(reasons.values()):
+    from merbench.training.needs import OtherTargets
+
+    errors = [error for error in reasons.values() if error is not None]
+    if len(errors) < len(reasons):
         return ""
-    fitting = [reason for reason in reasons.values() if " answers targets of type " not in reason]
+    fitting = [error for error in errors if not isinstance(error, OtherTargets)]
     if not fitting:
-        return f"no baseline answers{next(iter(reasons.values())).partition(' declares')[2].partition(';')[0]}"
+        return next(f"no baseline answers {error.others}" for error in errors if isinstance(error, OtherTargets))
     # The names of all corpora would be in the line of every track whose corpus is not here.
-    common = re.sub(r"(; did you mean '[^']*'\?)? \(known: [^)]*\)", "", max(fitting, key=fitting.count))
-    return common.removeprefix(f"{track.id}: ")
+    lines = [error.without_known if isinstance(error, UnknownName) else _line(error) for error in fitting]
+    return max(lines, key=lines.count).removeprefix(f"{track.id}: ")
 
 
 def _baseline_record(name: str, declared: BaselineDeclaration) -> dict[str, Any]:

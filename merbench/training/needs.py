@@ -70,15 +70,24 @@ def require_samples(loaded: LoadedBaseline, train: Candidates, test: Candidates)
         )
 
 
+class OtherTargets(UsageError):
+    """A baseline does not answer some targets of a track, which are `others`, each with its type."""
+
+    def __init__(self, message: str, others: str) -> None:
+        self.others = others
+        super().__init__(message)
+
+
 def require_answers(loaded: LoadedBaseline, track: Track) -> None:
-    """Raise `UsageError` when a baseline does not answer every target of a track."""
+    """Raise `OtherTargets` when a baseline does not answer every target of a track."""
     answers = loaded.declaration.answers
     if others := names_of_other_types(track.targets, answers):
         baselines = list_baselines()
         able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
-        raise UsageError(
+        raise OtherTargets(
             f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
-            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}"
+            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}",
+            listed(others),
         )
 
 

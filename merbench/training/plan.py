@@ -166,21 +166,21 @@ def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | Non
     )
 
 
-def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, str]:
-    """Return by the name of every baseline, in one line, why it cannot be run on a track; empty where it can."""
+def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, MerbenchError | None]:
+    """Return by the name of every baseline why it cannot be run on a track; None where it can."""
 
     @cache
     def data(partial: bool, dialogues: bool) -> Learnable:
         return learnable(track, partial, dialogues)
 
-    def reason(loaded: LoadedBaseline) -> str:
+    def reason(loaded: LoadedBaseline) -> MerbenchError | None:
         try:
             learned_splits(track)
             require_answers(loaded, track)
             _plan(data(*_labelled_as(loaded)), loaded, None)
         except MerbenchError as error:
-            return " ".join(str(error).split())
-        return ""
+            return error
+        return None
 
     return {loaded.name: reason(loaded) for loaded in baselines}
 

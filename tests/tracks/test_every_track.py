@@ -235,11 +235,11 @@ def test_every_track_whose_data_are_here_can_be_learned(track: Track, tmp_path: 
     write_made_up_corpus(track)
     write_corpus_to_learn_from(track)
     reasons = why_not(track, [load_baseline(name) for name in ("majority", "logistic")])
-    assert reasons["majority"] == refusal(track)
+    assert (reasons["majority"] is None) if not refusal(track) else str(reasons["majority"]) == refusal(track)
     if not refusal(track):
         has_losses = all(target.loss for target in track.targets.values())
         if track.corpus != "sample":  # whose features the baseline names
-            assert (reasons["logistic"] == "") == has_losses
+            assert (reasons["logistic"] is None) == has_losses
         done = run_baseline(track, "majority", RunSettings(intervals=False), output=tmp_path / "run")
         assert done.report is not None
         assert sum(part.n_test for part in done.parts) == done.report.counts["candidates"]

@@ -273,7 +273,7 @@ def test_what_two_corpora_do_not_share_is_reported(tmp_path: Path) -> None:
     text = (track.folder / "track.toml").read_text().replace("./other", "elsewhere")
     (track.folder / "track.toml").write_text(text)
     reasons = why_not(load_track(track.folder), [load_baseline("majority")])
-    assert reasons["majority"].startswith("no corpus named 'elsewhere'")
+    assert str(reasons["majority"]).startswith("no corpus named 'elsewhere'")
 
 
 def record(extractor: str = "sentence", **options: Any) -> ExtractionRecord:
@@ -294,7 +294,7 @@ def test_features_of_two_corpora_are_made_in_the_same_way(
     tmp_path: Path, records: tuple[ExtractionRecord | None, ExtractionRecord | None], message: str
 ) -> None:
     reason = why_not(crossed(tmp_path, records=records), [load_baseline("logistic")])["logistic"]
-    assert (message in reason) if message else reason == ""
+    assert (message in str(reason)) if message else reason is None
 
 
 def test_dialogues_of_two_splits_are_two_and_speakers_of_the_development_set_count(
