@@ -16,6 +16,7 @@ from merbench.errors import UsageError
 from merbench.files.reading import sha256_file
 from merbench.training import (
     FeatureSet,
+    FoldEnsemble,
     Predictions,
     RunSettings,
     Setup,
@@ -87,7 +88,8 @@ def test_each_division_learns_from_its_samples_and_from_what_its_own_model_is_su
     assert train.unlabelled is not None
     setup, base = Setup(seed=3, n_folds=3), load_baseline("logistic")
     ours = load_baseline("pseudo-label").build({**LOGISTIC, "eta": 0.4}, setup)
-    result = ours.fit_folds(train)  # type: ignore[attr-defined]
+    assert isinstance(ours, FoldEnsemble)
+    result = ours.fit_folds(train)
     expected, n_kept, parts = [], [], []
     for division in train.divisions(3, 3):
 
@@ -152,7 +154,9 @@ def test_a_network_selects_its_epochs_on_labelled_samples_only(small_track: Smal
     options = {"base": "attention", "base_options": {"hidden": [8], "epochs": 2}, "eta": 0.0}
     steps: list[tuple[int, int]] = []
     setup = Setup(n_folds=2, log=Log(), progress=lambda done, total: steps.append((done, total)))
-    result = load_baseline("pseudo-label").build(options, setup).fit_folds(train)  # type: ignore[attr-defined]
+    ours = load_baseline("pseudo-label").build(options, setup)
+    assert isinstance(ours, FoldEnsemble)
+    result = ours.fit_folds(train)
     assert result.curve.loss.shape == result.curve.value.shape == (2, 2)
     assert len(result.out_of_fold.outputs["discrete"]) == len(train) == 60
     # of two divisions after one another, the log has two epochs each; the first trainings are not in it
@@ -164,7 +168,8 @@ def test_a_development_set_is_one_division(small_track: SmallTrack) -> None:
     train = given(small_track(declaration=UNLABELLED))
     train = replace(train, selection="dev", development=np.arange(60) % 3 == 0)
     ours = load_baseline("pseudo-label").build({**LOGISTIC, "eta": 0.5}, Setup(n_folds=5))
-    result = ours.fit_folds(train)  # type: ignore[attr-defined]
+    assert isinstance(ours, FoldEnsemble)
+    result = ours.fit_folds(train)
     assert len(result.details["n_kept"]) == 1 and len(result.out_of_fold.outputs["discrete"]) == 20
 
 
@@ -219,7 +224,8 @@ def build(options, setup): return Uniform()
 def test_around_a_baseline_of_a_folder_that_cannot_be_stored(small_track: SmallTrack, tmp_path: Path) -> None:
     folder = write(tmp_path / "uniform", 'title = "Uniform"', NOT_STORABLE)
     ours = load_baseline("pseudo-label").build({"base": str(folder), "base_options": {}, "eta": 0.0}, Setup(n_folds=2))
-    result = ours.fit_folds(given(small_track(declaration=UNLABELLED)))  # type: ignore[attr-defined]
+    assert isinstance(ours, FoldEnsemble)
+    result = ours.fit_folds(given(small_track(declaration=UNLABELLED)))
     # All have the same confidence, and none is above a quantile of it.
     assert result.details["n_kept"] == [0, 0]
     assert result.details["targets"]["discrete"]["accuracy"]["kept"] is None

@@ -119,7 +119,7 @@ def _compact(sequences: Sequences) -> Sequences:
 
 
 @dataclass(eq=False, slots=True)
-class Corruption:
+class DrawnCorruption:
     """What training draws for the features, and, where a network does not standardise, the scale for it, `([F, ]d)`."""
 
     draws: Draws
@@ -166,7 +166,7 @@ class Data:
         targets: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.kind: Kind = kind
-        self.corruption: Corruption | None = None
+        self.corruption: DrawnCorruption | None = None
         self.device = torch.device(device)
         self.dialogues = samples.dialogues if kind == "dialogues" else None
         if kind == "dialogues" and self.dialogues is None:
@@ -184,7 +184,7 @@ class Data:
         """Numbers per row, by feature."""
         return {name: stored.values.shape[1] for name, stored in self.stored.items()}
 
-    def corrupted(self, corruption: Corruption) -> Data:
+    def corrupted(self, corruption: DrawnCorruption) -> Data:
         """Return the same samples, stored once, to whose features something is done."""
         other = copy.copy(self)
         other.corruption = corruption

@@ -22,7 +22,7 @@ from merbench.devices import deterministic
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.track import Track
 from merbench.training.missing import Draws
-from merbench.training.networks.batches import Corruption, Data
+from merbench.training.networks.batches import Data, DrawnCorruption
 from merbench.training.networks.checkpoints import Checkpoint, training_signature
 from merbench.training.networks.layers import generator, seed_of
 from merbench.training.networks.learner import Learner, Material, Model, Outputs, Value, array
@@ -235,21 +235,23 @@ class NetworkBaseline:
             self._scaling_of(folds),
         )
 
-    def _corruption(self, train: TrainingSet, learned: Sequence[Rows]) -> Corruption | None:
+    def _corruption(self, train: TrainingSet, learned: Sequence[Rows]) -> DrawnCorruption | None:
         """Return what is drawn for the features, and, where a network does not standardise, the scale of every fold."""
         if train.corruption is None:
             return None
         draws = Draws(train.corruption, train.samples, self.setup.seed)
         if self.standardise:
-            return Corruption(draws)
-        return Corruption(draws, Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device)))
+            return DrawnCorruption(draws)
+        return DrawnCorruption(
+            draws, Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
+        )
 
-    def _corrupted(self, data: Data, corruption: Corruption | None, folds: range) -> Data:
+    def _corrupted(self, data: Data, corruption: DrawnCorruption | None, folds: range) -> Data:
         """Return the same samples as the folds of one network are given them."""
         if corruption is None:
             return data
         scale = None if corruption.scale is None else self._of_folds(corruption.scale, folds)
-        return data.corrupted(Corruption(corruption.draws, scale))
+        return data.corrupted(DrawnCorruption(corruption.draws, scale))
 
     def _checkpoint(self, train: TrainingSet, divisions: Sequence[Division]) -> Checkpoint | None:
         if self.setup.state is None:

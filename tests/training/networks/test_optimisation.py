@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,8 +17,8 @@ from merbench.training.networks.optimisation import Group, Schedule, clip, optim
 
 
 def test_the_rate_grows_and_falls_as_by_hand() -> None:
-    def rates(decay: str, warmup: float) -> list[float]:
-        schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.1, decay=decay, warmup_epochs=warmup)  # type: ignore[arg-type]
+    def rates(decay: Literal["constant", "cosine", "linear"], warmup: float) -> list[float]:
+        schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.1, decay=decay, warmup_epochs=warmup)
         return [schedule.rate(step, 2) for step in range(8)]
 
     assert rates("constant", 0) == [1.0] * 8
@@ -57,11 +57,13 @@ def test_groups_have_their_own_rate_and_weight_decay() -> None:
 
 
 @pytest.mark.parametrize(("name", "peer"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
-def test_both_optimisers_step_as_those_of_torch(name: str, peer: type[torch.optim.Optimizer]) -> None:
+def test_both_optimisers_step_as_those_of_torch(
+    name: Literal["adam", "adamw"], peer: type[torch.optim.Optimizer]
+) -> None:
     torch.manual_seed(0)
     ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
     theirs.load_state_dict(ours.state_dict())
-    schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.1, weight_decay=0.3, optimiser=name)  # type: ignore[arg-type]
+    schedule = Schedule(epochs=1, batch_size=1, learning_rate=0.1, weight_decay=0.3, optimiser=name)
     steps = optimiser(ours, schedule), peer(theirs.parameters(), lr=0.1, weight_decay=0.3)  # type: ignore[call-arg]
     x = torch.randn(4, 3)
     for _ in range(3):
