@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,6 +119,10 @@ class Corpus:
         record = self.declaration.extracted.get(name)
         named = (modality for modality in MODALITIES if name.startswith(modality))
         return next(named, None) if record is None else record.modality
+
+    def modalities(self, names: Iterable[str]) -> dict[str, Modality]:
+        """Return the modality of every feature that has one."""
+        return {name: modality for name in names if (modality := self.modality(name)) is not None}
 
     @property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
 """Reports as frozen values that show themselves: `document` is what they share; `tables`, `html`, `latex` show it."""
 
 from merbench.report.comparison import Comparison, Difference
-from merbench.report.document import Ceiling, Report, Score, Uncertainty
+from merbench.report.document import Ceiling, Document, Report, Score, Uncertainty
 from merbench.report.html import escape_html, inline_digest
 from merbench.report.items import Item, ItemReport
 from merbench.report.latex import escape_latex
@@ -39,6 +39,7 @@ __all__ = [
     "Confusion",
     "CoverageRow",
     "Difference",
+    "Document",
     "Group",
     "Item",
     "ItemReport",

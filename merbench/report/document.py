@@ -125,28 +125,16 @@ class Uncertainty:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """A report on one split of a track.
+class Document:
+    """What every report is: a heading, tables and notes, in many forms.
 
     Attributes:
-        track: id and version of the track.
-        title: its title.
-        split: name of the split.
-        synthetic: whether the corpus is the synthetic sample.
-        signature: what must be equal for two values to be comparable.
-        uncertainty: how the intervals were made; None without intervals.
         decimals: how many are shown.
     """
 
     SCHEMA: ClassVar[str]
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
-    track: str
-    title: str
-    split: str
-    synthetic: bool
-    signature: str
-    uncertainty: Uncertainty | None = None
     decimals: int = 4
 
     def __post_init__(self) -> None:
@@ -159,8 +147,7 @@ class Report:
     @property
     def heading(self) -> str:
         """The first line of every form."""
-        sample = " · synthetic sample" if self.synthetic else ""
-        return f"{self.title} ({self.track}, split {self.split}){sample}"
+        raise NotImplementedError
 
     def tables(self) -> list[ReportTable]:
         """Return what the report shows, as headed tables."""
@@ -172,7 +159,7 @@ class Report:
 
     def interval_note(self) -> str:
         """Return how the intervals were made; empty without intervals."""
-        return self.uncertainty.note() if self.uncertainty else ""
+        return ""
 
     def lead(self) -> tuple[str, ...]:
         """Return the most important number and what it is, which a page shows first; nothing without."""
@@ -263,6 +250,37 @@ class Report:
         """Return the cell of a value with its interval, which a page draws; see `Bar` for the rest."""
         return Cell(self.estimate(value, low, high), Bar(value, low, high, scale, line))
 
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Document):
+    """A report on one split of a track.
+
+    Attributes:
+        track: id and version of the track.
+        title: its title.
+        split: name of the split.
+        synthetic: whether the corpus is the synthetic sample.
+        signature: what must be equal for two values to be comparable.
+        uncertainty: how the intervals were made; None without intervals.
+    """
+
+    track: str
+    title: str
+    split: str
+    synthetic: bool
+    signature: str
+    uncertainty: Uncertainty | None = None
+
+    @property
+    def heading(self) -> str:
+        """The first line of every form."""
+        sample = " · synthetic sample" if self.synthetic else ""
+        return f"{self.title} ({self.track}, split {self.split}){sample}"
+
+    def interval_note(self) -> str:
+        """Return how the intervals were made; empty without intervals."""
+        return self.uncertainty.note() if self.uncertainty else ""
+
     @property
     def interval_head(self) -> str:
         """The head of a column of intervals."""
@@ -273,4 +291,4 @@ class Report:
 def _reader(kind: Hashable) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(cast(type[Report], kind))
+    return TypeAdapter(cast(type[Document], kind))

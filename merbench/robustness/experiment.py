@@ -26,7 +26,7 @@ from merbench.track import Track
 from merbench.training import LoadedBaseline, Setup, TrainingSet, load_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
-from merbench.training.needs import no_features, require_answers, wanted_features
+from merbench.training.needs import no_features, require_answers, require_number_of_features, wanted_features
 from merbench.training.plan import parts, with_learning
 from merbench.training.samples import Rows
 
@@ -284,7 +284,9 @@ def _names(
     names = [str(modality) if modality in computed else name for name, modality in modalities.items()]
     if not names and not absent:
         raise no_features(loaded, test)
-    return tuple(dict.fromkeys([*names, *absent]))
+    names = list(dict.fromkeys([*names, *absent]))
+    require_number_of_features(loaded, names)
+    return tuple(names)
 
 
 def _source(

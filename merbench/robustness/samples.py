@@ -225,9 +225,9 @@ class Source:
             if declared.handles_missing and name in inputs.missing:
                 every = np.arange(len(rows), dtype=np.int64)
                 features[name] = features[name].select(np.where(inputs.missing[name][rows], -1, every))
-        return FeatureSet(
-            candidates.ids.take(taken), features, {name: inputs.columns[name].take(taken) for name in declared.columns}
-        )
+        columns = {name: inputs.columns[name].take(taken) for name in declared.columns}
+        modalities = candidates.corpus.modalities(names)
+        return FeatureSet(candidates.ids.take(taken), features, columns, modalities=modalities)
 
 
 def require_texts(candidates: Candidates) -> None:

@@ -236,9 +236,8 @@ def _development(candidates: Candidates, rows: Rows) -> NDArray[np.bool_] | None
 def _corruption(candidates: Candidates) -> FeatureCorruption | None:
     """Return what is done to the features of training samples; None if the track declares nothing."""
     track, corpus = candidates.track, candidates.corpus
-    modalities = {name: modality for name in corpus.features if (modality := corpus.modality(name)) is not None}
     steps = tuple(spec.as_step for spec in track.training.corruptions)
-    return FeatureCorruption(steps, track.seed, modalities) if steps else None
+    return FeatureCorruption(steps, track.seed, corpus.modalities(corpus.features)) if steps else None
 
 
 def _unlabelled_candidates(candidates: Candidates, labelled: pa.StringArray) -> Candidates | None:

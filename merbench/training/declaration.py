@@ -18,6 +18,7 @@ from merbench.files.reading import sha256_file
 from merbench.files.toml import read_toml
 from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
+from merbench.training.claim import Claim
 from merbench.training.plugin_errors import guarded
 from merbench.training.protocol import Baseline, Build, Setup
 from merbench.training.tuning.search import Searched, Space
@@ -51,6 +52,8 @@ class BaselineDeclaration(Declaration):
     # the types of target that it answers
     answers: tuple[str, ...] = Field(default=("categorical", "continuous"), min_length=1, strict=False)
     uses_features: bool = True  # whether it reads any feature
+    fewest_features: int = Field(default=1, ge=1)  # of how many features it can be made
+    most_features: int | None = Field(default=None, ge=1)
     # what it sees of a sample: one vector per feature, all rows of each (of the sequences that others were pooled from,
     # where the corpus has them), or also which dialogue the sample belongs to
     samples: Literal["vectors", "sequences", "dialogues"] = "vectors"
@@ -75,6 +78,7 @@ class BaselineDeclaration(Declaration):
     presets: dict[str, Preset] = Field(default={})  # by name; `paper` is the protocol of the paper
     search: dict[str, Searched] = Field(default={})  # where `tune` searches options
     tracks: dict[str, TrackSettings] = Field(default={})  # settings by track id
+    claims: tuple[Claim, ...] = Field(default=(), strict=False)  # what its paper claims; `merbench claims` checks it
 
     @property
     def reads(self) -> dict[str, bool]:

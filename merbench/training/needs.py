@@ -113,6 +113,23 @@ def wanted_features(
     return list(dict.fromkeys(asked or declared or both))
 
 
+def require_number_of_features(loaded: LoadedBaseline, names: Sequence[str]) -> None:
+    """Raise `UsageError` where a baseline cannot be made of so few or so many features."""
+    fewest, most, n = loaded.declaration.fewest_features, loaded.declaration.most_features, len(names)
+    if fewest <= n and (most is None or n <= most):
+        return
+    others = [
+        name
+        for name, other in list_baselines()
+        if other.uses_features and other.fewest_features <= n and (other.most_features or n) >= n
+    ]
+    allowed = f"{fewest} or more" if most is None else f"{fewest} to {most}" if fewest < most else f"{most}"
+    raise UsageError(
+        f"baseline '{loaded.name}' combines {allowed} features, not {n}: {listed(list(names))}; name others with "
+        f"--feature, or take another baseline: {listed(others)}"
+    )
+
+
 def no_features(loaded: LoadedBaseline, test: Candidates, train: Candidates | None = None) -> UsageError:
     """Return the error that there is nothing to learn from."""
     corpora = list(dict.fromkeys([test.corpus.name, (train or test).corpus.name]))

@@ -30,7 +30,14 @@ from merbench.training.data import (
     training_set,
 )
 from merbench.training.declaration import LoadedBaseline
-from merbench.training.needs import no_features, require_answers, require_features, require_samples, wanted_features
+from merbench.training.needs import (
+    no_features,
+    require_answers,
+    require_features,
+    require_number_of_features,
+    require_samples,
+    wanted_features,
+)
 from merbench.training.reading import DIALOGUE, POSITION, column_of, group_keys
 from merbench.training.samples import FeatureSet, Rows, TrainingSet
 
@@ -153,6 +160,8 @@ def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | Non
     names = wanted_features(loaded, test, features, train)
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test, train)
+    if names:
+        require_number_of_features(loaded, names)
     require_features(train.corpus, test.corpus, names)
     require_samples(loaded, train, test)
     return Plan(

@@ -82,7 +82,8 @@ class Reader:
                 stored = feature_rows(self.candidates, name, feature, ids)
             features[name] = sequences(feature).select(stored)
         dialogues = dialogues_of(self.candidates, rows) if self.dialogues else None
-        return FeatureSet(ids, features, {name: column.take(taken) for name, column in columns.items()}, dialogues)
+        own = {name: column.take(taken) for name, column in columns.items()}
+        return FeatureSet(ids, features, own, dialogues, self.candidates.corpus.modalities(self.names))
 
 
 def dialogues_of(candidates: Candidates, rows: Rows) -> Dialogues:

@@ -31,6 +31,7 @@ from merbench.training.output import (
 )
 from merbench.training.plan import Part, Plan, divided_groups, with_learning
 from merbench.training.protocol import FoldEnsemble, Predictions, Setup
+from merbench.training.records import StoredRun, read_run
 from merbench.training.results import BaselineRun, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
 from merbench.training.trainings import RunSettings, Trainings, Watched, selected_parts, trained_parts
@@ -97,6 +98,30 @@ def run_baseline(
         require_free(folder, replace=replace)  # another program may have written meanwhile
         with atomic_folder(folder, replace=replace) as temporary:
             return _written(temporary, run, plan, original, intervals=settings.intervals)
+
+
+def kept_run(
+    track: str | Path | Track,
+    baseline: str | Path,
+    settings: RunSettings,
+    *,
+    output: Path,
+    progress: ShowProgress | None = None,
+) -> StoredRun:
+    """Return the run in a folder, if it has the same options, seeds, and all other inputs; else run the baseline.
+
+    Raises:
+        UsageError: the folder has something else than a run. Otherwise as `run_baseline`.
+    """
+    if (output / RECORD).is_file():
+        stored = read_run(output)
+        declared = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
+        wanted = Trainings(declared, baseline, settings)
+        seeds = [each.seed for each in stored.record.runs]
+        if stored.content.get("inputs_digest") == wanted.digest and seeds == wanted.seeds:
+            return stored
+    run_baseline(track, baseline, settings, output=output, replace=True, progress=progress)
+    return read_run(output)
 
 
 def default_folder(track: Track, baseline: str, hold_out: Sequence[str] = ()) -> Path:

@@ -188,12 +188,14 @@ class FeatureSet:
         sequences: by feature, in the order asked for, the rows of every sample.
         columns: columns of the corpus that were asked for, such as the transcript.
         dialogues: the dialogues of the samples, where the baseline asked for them.
+        modalities: `audio`, `video` or `text`, by feature, where it is known.
     """
 
     ids: pa.StringArray = field(repr=False)
     sequences: Mapping[str, Sequences] = field(repr=False)
     columns: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     dialogues: Dialogues | None = field(default=None, repr=False)
+    modalities: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_vectors(cls, ids: pa.StringArray, vectors: Mapping[str, Vectors]) -> FeatureSet:
@@ -226,6 +228,7 @@ class FeatureSet:
             {name: sequences.select(rows) for name, sequences in self.sequences.items()},
             {name: column.take(taken) for name, column in self.columns.items()},
             None if self.dialogues is None else self.dialogues.select(rows),
+            self.modalities,
         )
 
 

@@ -41,6 +41,7 @@ class Batch:
             are dialogues.
         targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
             where an epoch is selected, or samples are predicted.
+        epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
     """
 
     inputs: Mapping[str, Tensor]
@@ -49,6 +50,7 @@ class Batch:
     samples: Tensor
     speaker: Tensor | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)
+    epoch: int = 0
 
     @property
     def real(self) -> Tensor:
@@ -249,7 +251,7 @@ class Data:
                 inputs[name].masked_fill_(~mask[..., None], 0)
         speaker = None if self.speaker is None else self.speaker[safe].masked_fill_(~real, -1)
         targets = {name: values[safe] for name, values in self.targets.items()} if epoch else {}
-        return Batch(inputs, lengths, present, rows, speaker, targets)
+        return Batch(inputs, lengths, present, rows, speaker, targets, epoch)
 
 
 def _references(values: NDArray[Any]) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -160,6 +161,23 @@ class FoldHidden(FoldLinear):
         shape = (*x.shape[:-1], self.bias.shape[-1])
         bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
         return bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)
+
+
+class Encoder(nn.Sequential):
+    """The encoder of vectors in MERBench (arXiv:2401.03429): dropout of the input, then three linear layers with ReLU.
+
+    Its `n_in h + h + 2 (h² + h)` parameters are torch's own layers: `(B, n_in)` to `(B, h)`.
+
+    Args:
+        n_in: width of the input.
+        n_hidden: width h of every layer.
+        dropout: share of the input that is dropped in training.
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, dropout: float) -> None:
+        widths = (n_in, n_hidden, n_hidden, n_hidden)
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+        super().__init__(nn.Dropout(dropout), *layers)
 
 
 class Heads(nn.Module):

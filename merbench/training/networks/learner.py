@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from merbench.devices import out_of_memory
 from merbench.errors import UsageError
-from merbench.training.networks.batches import Data
+from merbench.training.networks.batches import Batch, Data
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule, clip, optimiser
 from merbench.training.networks.order import Order, blocks
@@ -35,6 +35,28 @@ Value = tuple[float, ...]
 Outputs = dict[str, NDArray[np.float32]]
 Losses = dict[str, Tensor]
 Arrays = dict[str, NDArray[Any]]
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A network that keeps something about every sample it learns from, such as labels that it corrects."""
+
+    def remember(self, n: int, targets: Mapping[str, Tensor], learned: Tensor) -> None:
+        """Make buffers for the samples, in a module called `remembered`: checkpoints have them, stored weights do not.
+
+        Args:
+            n: how many samples there are; `Batch.samples` are rows of them.
+            targets: the references of all samples, by target.
+            learned: the rows that are learned from.
+        """
+
+
+@runtime_checkable
+class Diagnosed(Protocol):
+    """A network that shows whether it does what it was made for."""
+
+    def diagnostics(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return numbers by name for samples that the network did not learn from."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -202,6 +224,17 @@ class Learner(Model):
     def validated(self, rows: Sequence[Rows]) -> list[Outputs]:
         """Return, for every fold, the outputs for the rows that its epoch is selected on."""
         return self.evaluated(self.data, rows)
+
+    def diagnosed(self, rows: Rows) -> dict[str, float]:
+        """Return the means of the network's diagnostics over some samples."""
+        self.network.eval()
+        sums: dict[str, float] = {}
+        with torch.no_grad():
+            for block in blocks(self.data, [rows], 1 / self.pieces):
+                shown = cast(Diagnosed, self.network).diagnostics(self.data.batch(block[0], self.scaling))
+                share = int((block >= 0).sum()) / len(rows)
+                sums = {name: sums.get(name, 0.0) + share * float(value) for name, value in shown.items()}
+        return sums
 
     def _halve(self, device: torch.device) -> None:
         super()._halve(device)

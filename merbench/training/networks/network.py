@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from merbench.training.missing import Draws
 from merbench.training.networks.batches import Data, DrawnCorruption
 from merbench.training.networks.checkpoints import Checkpoint, training_signature
 from merbench.training.networks.layers import generator, seed_of
-from merbench.training.networks.learner import Learner, Material, Model, Outputs, Value, array
+from merbench.training.networks.learner import Diagnosed, Learner, Material, Model, Outputs, Remembers, Value, array
 from merbench.training.networks.loop import train as trained
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule
@@ -38,6 +38,9 @@ from merbench.training.selection import ranking_signs, ranking_value
 MOST_FOLDS = 10_000
 """How many folds stored weights may have."""
 
+REMEMBERED = "remembered."
+"""What the names of buffers begin with that are about single samples."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Shape:
@@ -49,12 +52,14 @@ class Shape:
         rngs: one generator per fold, on the CPU, for the initial values of fold layers; torch's own layers draw from
             torch's generator, which is seeded for every fold.
         noise: generator of dropout in fold layers, on the device.
+        modalities: `audio`, `video` or `text`, by feature, where it is known; empty where stored weights are restored.
     """
 
     widths: Mapping[str, int]
     labels: Mapping[str, int | None]
     rngs: Sequence[torch.Generator]
     noise: torch.Generator
+    modalities: Mapping[str, str] = field(default_factory=dict)
 
 
 Make = Callable[[Shape], nn.Module]
@@ -99,10 +104,13 @@ class NetworkBaseline:
         setup, track = self.setup, train.track
         divisions = train.divisions(setup.n_folds, setup.seed)
         learned = [division.learn for division in divisions]
-        noise = self._make_networks(train.samples.widths, track, len(divisions))
+        noise = self._make_networks(train.samples.widths, track, len(divisions), train.samples.modalities)
         if self.standardise:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
         data = Data(train.samples, self.kind, self.device, train.targets)
+        for network, rows in zip(self.networks, learned, strict=False):
+            if isinstance(network, Remembers):
+                network.remember(data.n, data.targets, torch.from_numpy(rows).to(self.device))
         corruption = self._corruption(train, learned)
         if unknown := [name for name in self.schedule.losses if name not in track.targets]:
             raise UnknownName("target", unknown[0], track.targets, "losses are given by target")
@@ -127,8 +135,10 @@ class NetworkBaseline:
                 sign=ranking_signs(track)[0][1],
                 checkpoint=self._checkpoint(train, divisions),
             )
+            diagnostics = self._diagnostics(learners, divisions)
         notes = [*dict.fromkeys(note for learner in learners for note in learner.notes), *undefined(track, curve)]
-        return CrossFit(probabilities(outputs), curve, str(self.device), tuple(notes))
+        details = {"diagnostics": diagnostics} if diagnostics else {}
+        return CrossFit(probabilities(outputs), curve, str(self.device), tuple(notes), details)
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
@@ -150,6 +160,7 @@ class NetworkBaseline:
                 [array(state[name] if self.together else state[name][None]) for state in states]
             )
             for name in states[0]
+            if not name.startswith(REMEMBERED)
         }
         if self.scaling is not None:
             weights |= {f"mean.{name}": array(mean) for name, mean in self.scaling.means.items()}
@@ -211,7 +222,19 @@ class NetworkBaseline:
     def _of_folds(self, scaling: Scaling, folds: range) -> Scaling:
         return scaling if self.together else scaling.each(lambda part: part[folds[0]])
 
-    def _make_networks(self, widths: Mapping[str, int], track: Track, n_folds: int) -> list[torch.Generator]:
+    def _diagnostics(self, learners: Sequence[Learner], divisions: Sequence[Division]) -> dict[str, list[float]]:
+        """Return what networks show of themselves, by name and fold, on what their epoch was selected on."""
+        shown: dict[str, list[float]] = {}
+        if self.together or not isinstance(self.networks[0], Diagnosed):
+            return shown
+        for learner, division in zip(learners, divisions, strict=True):
+            for name, mean in learner.diagnosed(division.validate).items():
+                shown.setdefault(name, []).append(mean)
+        return shown
+
+    def _make_networks(
+        self, widths: Mapping[str, int], track: Track, n_folds: int, modalities: Mapping[str, str] | None = None
+    ) -> list[torch.Generator]:
         """Make the networks, with initial values from the seed, and return the generator of their dropout."""
         self.n_folds, self.scaling, seed = n_folds, None, self.setup.seed
         labels = {name: len(target.classes) or None for name, target in track.targets.items()}
@@ -221,7 +244,8 @@ class NetworkBaseline:
             rngs = [generator("cpu", seed, "initial", fold) for fold in folds]
             with torch.random.fork_rng([]):
                 torch.manual_seed(seed_of(seed, "initial", folds[0]))
-                self.networks.append(self.make(Shape(widths, labels, rngs, noise)).to(self.device))
+                shape = Shape(widths, labels, rngs, noise, modalities or {})
+                self.networks.append(self.make(shape).to(self.device))
         return [noise] if self.together else []
 
     def _material(self, data: Data, losses: Mapping[str, str], learned: Sequence[Rows], folds: range) -> Material:

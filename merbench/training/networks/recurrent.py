@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from merbench.training.networks.batches import Batch
+
 
 def real_rows(lengths: Tensor, n_rows: int) -> Tensor:
     """Return which of `n_rows` rows are real, `(B, n_rows)`."""
@@ -29,6 +31,41 @@ def window_means(rows: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tens
     padded = nn.functional.pad(rows, (0, 0, 0, windows * size - rows.shape[1]))
     counts = (lengths[:, None] - size * torch.arange(windows, device=lengths.device)).clamp(1, size)
     return padded.unflatten(1, (windows, size)).sum(2) / counts[..., None], (lengths + size - 1) // size
+
+
+def resampled(rows: Tensor, lengths: Tensor, wanted: Tensor) -> Tensor:
+    """Return as many rows of every sequence as are wanted, `(B,)`: means of the rows of equal parts of it.
+
+    Part j of n of a sequence of m rows has the rows from ⌊jm/n⌋ to ⌈(j+1)m/n⌉, so that a row is repeated where more are
+    wanted than there are. The padding, and a sequence without rows, are zeros.
+    """
+    n_steps = max(1, int(wanted.max()))
+    steps = torch.arange(n_steps, device=rows.device)
+    parts, known = wanted.clamp_min(1)[:, None], lengths[:, None]
+    starts = torch.minimum(steps * known // parts, known)
+    ends = torch.minimum(((steps + 1) * known + parts - 1) // parts, known)
+    sums = nn.functional.pad(rows.double().cumsum(1), (0, 0, 1, 0))
+    index = [place[..., None].expand(-1, -1, rows.shape[2]) for place in (starts, ends)]
+    means = (sums.gather(1, index[1]) - sums.gather(1, index[0])) / (ends - starts).clamp_min(1)[..., None]
+    return means.to(rows.dtype).masked_fill(~real_rows(wanted, n_steps)[..., None], 0)
+
+
+def aligned(batch: Batch, to: str = "") -> tuple[dict[str, Tensor], Tensor]:
+    """Return all features with equally many rows of a sample, by `resampled`, and how many rows these are, `(B,)`.
+
+    Args:
+        batch: sequences.
+        to: the feature whose number of rows the others get; empty takes of every sample the feature with the fewest
+            rows, of those that have more than one (vectors are repeated).
+    """
+    lengths = torch.stack([batch.lengths[name] for name in batch.inputs])
+    if to:
+        wanted = torch.where(batch.lengths[to] > 0, batch.lengths[to], lengths.amax(0))
+    else:
+        most = lengths.amax(0)
+        wanted = torch.where(lengths > 1, lengths, most.clamp_min(1)).amin(0)
+        wanted = torch.where(most > 0, wanted, 0)
+    return {name: resampled(rows, batch.lengths[name], wanted) for name, rows in batch.inputs.items()}, wanted
 
 
 class Recurrent(nn.Module):

@@ -19,9 +19,8 @@ from merbench.submission import read_submission
 from merbench.track import OVERALL
 from merbench.training.declaration import Options
 from merbench.training.output import RECORD, SUBMISSION, versions
-from merbench.training.run import run_baseline
+from merbench.training.run import kept_run
 from merbench.training.selection import ranking_signs
-from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.report import Compared, Search, Spread, TrialRow, TuningReport, best_of
 from merbench.training.tuning.study import TrialRecord
 from merbench.training.tuning.trials import JSON, MARKDOWN, Trials
@@ -137,28 +136,16 @@ def _trained(
     }
     for name, options in chosen.items():
         how = trials.settings.of_runs(options)
-        if not _is_trained(trials, name, how):
-            _train(trials, name, how, progress)
+        folder, show = trials.folder / name, _shown(f"{name} options", progress)
+        kept_run(trials.track, trials.loaded.folder, how, output=folder, progress=show)
     best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
     return best, default
 
 
-def _is_trained(trials: Trials, name: str, how: RunSettings) -> bool:
-    """Return whether the folder of the search has this run: with the same options, seeds, and all other inputs."""
-    path = trials.folder / name / RECORD
-    if not path.is_file():
-        return False
-    record = json.loads(path.read_text("utf-8"))
-    is_same = record.get("inputs_digest") == Trainings(trials.track, trials.loaded.folder, how).digest
-    return is_same and [run["seed"] for run in record["runs"]] == list(range(trials.settings.runs))
-
-
-def _train(trials: Trials, name: str, how: RunSettings, progress: ShowProgress | None) -> None:
-    def show(text: str, done: int, total: int) -> None:
-        if progress is not None:
-            progress(f"{name} options, {text}", done, total)
-
-    run_baseline(trials.track, trials.loaded.folder, how, output=trials.folder / name, replace=True, progress=show)
+def _shown(name: str, progress: ShowProgress | None) -> ShowProgress | None:
+    if progress is None:
+        return None
+    return lambda text, done, total: progress(f"{name}, {text}", done, total)
 
 
 def _differences(trials: Trials, how: Resampling) -> dict[str, Difference]:

@@ -1,0 +1,102 @@
+"""What the paper of a baseline claims, as `[[claims]]` of its `baseline.toml` declares it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from merbench.declarations import Declaration
+
+FEWEST_SEEDS = 5
+"""How many seeds a claim about scores needs at least."""
+
+
+class Side(Declaration):
+    """One of two systems that are compared."""
+
+    baseline: str = ""  # empty: the baseline that claims
+    preset: str | None = None
+    options: dict[str, Any] = Field(default={})  # besides those of the place
+    features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)  # None: those of the place
+    # each feature of the place alone is trained, and the best one by cross-validation is taken
+    best_feature: bool = False
+    trials: int = Field(
+        default=0, ge=0
+    )  # options are searched first with so many trials, as by `merbench tune`; 0: not
+
+
+class Place(Declaration):
+    """Where a claim is checked."""
+
+    track: str
+    features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)  # None: as `run-baseline` does
+    options: dict[str, Any] = Field(default={})  # of both sides: the budget, such as the number of epochs
+    folds: int | None = Field(default=None, ge=2)
+
+
+class _Claim(Declaration):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    says: str = Field(min_length=1)  # what is claimed, in one sentence
+    source: str = Field(min_length=1)  # where: paper and table, or code
+
+
+def _several(value: Any) -> Any:
+    return [value] if isinstance(value, int | float) else value
+
+
+class Exact(_Claim):
+    """A number that code computes: a count, a value worked out by hand, or 0 where an identity holds.
+
+    `computes` is `parameters` or `multiply_accumulates` of the network that `options`, `widths` and `labels` make, or a
+    function of the baseline's `claims.py`, which is given the module `model.py` and returns a number or several.
+    """
+
+    check: Literal["exact"]
+    computes: str
+    value: Annotated[tuple[float, ...], BeforeValidator(_several), Field(min_length=1, strict=False)]
+    tolerance: float = Field(default=0.0, ge=0)
+    options: dict[str, Any] = Field(default={})  # besides the defaults
+    widths: dict[str, int] = Field(default={})  # numbers of a vector or row, by feature
+    labels: dict[str, int] = Field(default={})  # by target, how many labels; 0 for a number
+    rows: dict[str, int] = Field(default={})  # rows of a sequence by feature, for multiply_accumulates; 1 by default
+
+
+class _Scored(_Claim):
+    on: tuple[Place, ...] = Field(min_length=1, strict=False)
+    system: Side = Side()
+    metric: str = ""  # a metric of the tracks, by key or short name; empty: the first that a track ranks by
+    seeds: int = Field(default=FEWEST_SEEDS, ge=FEWEST_SEEDS)  # 0, 1, …
+
+
+class Inequality(_Scored):
+    """A system is better than its control; or, without a control, a diagnostic of its run is above 0."""
+
+    check: Literal["inequality"]
+    control: Side | None = None
+    diagnostic: str = ""  # a name that the network's `diagnostics` return
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Inequality:
+        if (self.control is None) != bool(self.diagnostic):
+            raise ValueError("needs either a control, or a diagnostic that is to be above 0")
+        return self
+
+
+class NonInferiority(_Scored):
+    """A system is worse than its control by less than a margin."""
+
+    check: Literal["non-inferiority"]
+    control: Side
+    margin: float = Field(gt=0)
+
+
+class Published(_Scored):
+    """A published value is reached, within a tolerance."""
+
+    check: Literal["number"]
+    value: float
+    tolerance: float = Field(gt=0)
+
+
+Claim = Annotated[Exact | Inequality | NonInferiority | Published, Field(discriminator="check")]
