@@ -7,6 +7,7 @@ from merbench.scoring.items import items
 from merbench.scoring.power import power_of
 from merbench.scoring.samples import per_sample
 from merbench.scoring.scorecard import public_score, public_score_and_draws, score, score_and_draws
+from merbench.scoring.seeds import SeedDraws, seed_differences, seed_draws, seed_intervals
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "Aligned",
     "Grouping",
     "Resampling",
+    "SeedDraws",
     "align",
     "area",
     "bootstrap",
@@ -32,5 +34,8 @@ __all__ = [
     "sample_values",
     "score",
     "score_and_draws",
+    "seed_differences",
+    "seed_draws",
+    "seed_intervals",
     "signature",
 ]
