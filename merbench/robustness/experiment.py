@@ -285,7 +285,7 @@ def _names(
     if not names and not absent:
         raise no_features(loaded, test)
     names = list(dict.fromkeys([*names, *absent]))
-    require_number_of_features(loaded, names)
+    require_number_of_features(loaded, test.track, names)
     return tuple(names)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from merbench.corpus import Corpus, ExtractionRecord
 from merbench.corpus.candidates import Candidates, candidate_column
-from merbench.errors import UnknownName, UsageError, listed
+from merbench.errors import UnknownName, UsageError, listed, plural
 from merbench.targets import names_of_other_types
 from merbench.track import Track
 from merbench.training.data import TEST
@@ -113,19 +113,21 @@ def wanted_features(
     return list(dict.fromkeys(asked or declared or both))
 
 
-def require_number_of_features(loaded: LoadedBaseline, names: Sequence[str]) -> None:
-    """Raise `UsageError` where a baseline cannot be made of so few or so many features."""
+def require_number_of_features(loaded: LoadedBaseline, track: Track, names: Sequence[str]) -> None:
+    """Raise `UsageError` where a baseline cannot be made of so few or so many features of a track."""
     fewest, most, n = loaded.declaration.fewest_features, loaded.declaration.most_features, len(names)
     if fewest <= n and (most is None or n <= most):
         return
     others = [
         name
         for name, other in list_baselines()
-        if other.uses_features and other.fewest_features <= n and (other.most_features or n) >= n
+        if other.uses_features and other.fewest_features <= n <= (other.most_features or n)
+        if not names_of_other_types(track.targets, other.answers)
     ]
-    allowed = f"{fewest} or more" if most is None else f"{fewest} to {most}" if fewest < most else f"{most}"
+    several = f"{fewest} or more features" if most is None else f"{fewest} to {most} features"
+    allowed = plural(fewest, "feature") if fewest == most else several
     raise UsageError(
-        f"baseline '{loaded.name}' combines {allowed} features, not {n}: {listed(list(names))}; name others with "
+        f"baseline '{loaded.name}' combines {allowed}, not {n}: {listed(list(names))}; name others with "
         f"--feature, or take another baseline: {listed(others)}"
     )
 

@@ -161,7 +161,7 @@ def _plan(data: Learnable, loaded: LoadedBaseline, features: Sequence[str] | Non
     if loaded.declaration.uses_features and not names:
         raise no_features(loaded, test, train)
     if names:
-        require_number_of_features(loaded, names)
+        require_number_of_features(loaded, data.track, names)
     require_features(train.corpus, test.corpus, names)
     require_samples(loaded, train, test)
     return Plan(

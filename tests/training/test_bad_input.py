@@ -22,9 +22,10 @@ from made_corpus import made_corpus
 from peak_memory import peak_bytes
 
 from merbench.cli import run
-from merbench.corpus import Feature
+from merbench.corpus import CORPORA, ExtractionRecord, Feature, add_features
 from merbench.errors import InvalidCorpus
 from merbench.files.tensors import read_tensors, write_tensors
+from tests.training.test_declaration import write as written
 
 DECLARATION = """
 id = "talk"
@@ -211,6 +212,75 @@ def test_options_and_search_spaces_that_do_not_fit(
     code, out, err = merbench(command[0], f"{talk()}/", *command[1:], "--output", "out")
     assert code == 2 and not out and re.search(message, err, re.MULTILINE), err
     assert "Traceback" not in err
+
+
+MEAN = """
+from dataclasses import dataclass
+import numpy as np
+from merbench.training import Predictions
+
+@dataclass(frozen=True)
+class Options:
+    a: int = 1
+
+class Mean:
+    def fit(self, train):
+        self.shares = np.bincount(train.targets["emotion"], minlength=2) / len(train)
+    def predict(self, test):
+        return Predictions({"emotion": np.tile(self.shares, (len(test), 1))})
+
+def build(options, setup):
+    return Mean()
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "features", "allowed", "others"),
+    [
+        ("fewest_features = 2", ["voice"], "2 or more features, not 1: voice", {"gru", "logistic"}),
+        ("fewest_features = 3\nmost_features = 4", ["face", "voice"], "3 to 4 features, not 2: face, voice", {"gru"}),
+        ("fewest_features = 3\nmost_features = 3", ["face", "voice"], "3 features, not 2: face, voice", {"logistic"}),
+        ("most_features = 1", ["face", "voice"], "1 feature, not 2: face, voice", {"gru", "logistic"}),
+    ],
+)
+def test_a_baseline_of_another_number_of_features_says_which_take_these(
+    talk: Talk,
+    merbench: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    declared: str,
+    features: list[str],
+    allowed: str,
+    others: set[str],
+) -> None:
+    baselines = tmp_path / "baselines"
+    for name in ("mean", "more"):
+        content = declared if name == "mean" else "fewest_features = 9"
+        written(baselines / name, f'title = "Mean"\n{content}\n', MEAN)
+    monkeypatch.setenv("MERBENCH_BASELINES", str(baselines))
+    track = talk()
+    corpus = CORPORA.read(track / "corpus")
+    if "face" in features:
+        ids = corpus.samples()["sample_id"].to_pylist()
+        record = ExtractionRecord(extractor="face", version="1", modality="video", unit="utterance")
+        add_features(corpus, {"face": Feature.from_vectors(ids, np.ones((N, 2)))}, {"face": record})
+    shared = ["--baseline", "mean", *(word for name in features for word in ("--feature", name))]
+    noise = ["--corruption", "feature_noise", "--param", "factor=1", "--feature-of", "audio=voice"]
+    for words in (
+        ["run-baseline", f"{track}/", *shared, "--output", "out"],
+        ["robustness", f"{track}/", "--grid", "snr_db=5", *noise, *shared, "--output", "out"],
+        ["tune", f"{track}/", *shared, "--search", "a=[1]", "--output", "out"],
+    ):
+        code, out, err = merbench(*words)
+        start, _, named = err.rstrip("\n").partition("; name others with --feature, or take another baseline: ")
+        assert (code, out, start) == (2, "", f"baseline 'mean' combines {allowed}"), err
+        assert others <= set(named.split(", ")) and not {"mean", "more", "majority", "lexicon-ov"} & set(
+            named.split(", ")
+        )
+        assert not Path("out").exists()
+    code, out, _ = merbench("baselines", "--for", f"{track}/", "--format", "json")
+    reasons = json.loads(out)["tracks"][0]["baselines"]
+    assert code == 0 and reasons["mean"].startswith(f"baseline 'mean' combines {allowed}") and reasons["gru"] is None
 
 
 def test_samples_of_another_width_are_not_answered(talk: Talk, merbench: Command) -> None:

@@ -8,13 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from merbench.errors import UsageError
+from merbench.errors import MerbenchError, UsageError
+from merbench.track import Track
 from merbench.training import RunSettings, run_baseline
 from merbench.training.resume import unfinished
+from merbench.training.run import kept_run
 from tests.training.conftest import SmallTrack
 from tests.training.test_plan import parted
 
@@ -227,3 +230,52 @@ def test_a_lock_that_its_owner_removed_meanwhile_is_none(tmp_path: Path, monkeyp
         assert (every / "lock").is_file()
     assert len(locked) == 2
     assert not every.exists()
+
+
+def test_a_run_is_kept_as_long_as_its_seeds_and_inputs_are_the_same(
+    small_track: SmallTrack, counting: Path, tmp_path: Path
+) -> None:
+    track, folder = small_track(), tmp_path / "run"
+    how = RunSettings(options={"bias": 0.5}, intervals=False)
+    seconds = []
+
+    def kept(settings: RunSettings, track: Track = track) -> list[str]:
+        """Return what was trained."""
+        stored = kept_run(track, counting, settings, output=folder)
+        seconds.append(stored.content["wall_time_s"])
+        assert stored.folder == folder and [run.seed for run in stored.record.runs] == list(settings.seeds or (0, 1))
+        return fits(counting)
+
+    # two folds and the model of all samples, for each seed
+    first = kept(how)
+    assert len(first) == 6
+    before = without_time(folder)
+    assert kept(how) == [] and without_time(folder) == before and seconds[0] == seconds[1]
+    assert kept(replace(how, intervals=True, workers=2)) == []  # which the models do not depend on
+    for other in (
+        replace(how, seeds=[0]),
+        replace(how, seeds=[1, 0]),
+        replace(how, options={"bias": 0.25}),
+        replace(how, options={}),
+        replace(how, learning={"folds": 3}),
+        replace(how, features=["loud"]),
+    ):
+        assert kept(other) and without_time(folder) != before
+        assert kept(other) == []
+    assert kept(how) == first and without_time(folder) == before
+    assert kept(how, small_track("other", columns={"speaker": [f"p{n % 9}" for n in range(90)]})) != []
+    assert kept(how) == first
+    (counting / "model.py").write_text(COUNTING + "# changed\n")
+    assert kept(how) == first and without_time(folder) != before
+
+
+def test_what_is_not_a_run_is_not_replaced_by_one(small_track: SmallTrack, counting: Path, tmp_path: Path) -> None:
+    track = small_track()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"is not empty and has no run\.json"):
+        kept_run(track, counting, RunSettings(), output=tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("mine")
+    with pytest.raises(MerbenchError, match=r"run\.json"):
+        kept_run(track, counting, RunSettings(), output=tmp_path / "run")
+    assert not fits(counting) and (tmp_path / "run" / "mine.txt").read_text() == "mine"

@@ -14,7 +14,10 @@ from merbench.files.reading import sha256_file
 from merbench.scoring import score
 from merbench.track import Track
 from merbench.training import BaselineRun, RunSettings, run_baseline
+from merbench.training.plan import with_learning
+from merbench.training.trainings import Trainings
 from tests.training.conftest import DECLARATION, LABELS, N_TEST, N_TRAIN, SmallTrack
+from tests.training.test_declaration import write
 
 QUICK = {"hidden": [8, 4], "epochs": 4, "batch_size": 8, "learning_rate": 0.01}
 
@@ -259,3 +262,55 @@ def test_a_run_record_does_not_show_which_samples_of_a_hidden_split_are_scored(
     assert sorted(record["corpus"]) == ["name", "synthetic", "version"]
     assert run.report is not None
     assert "organizers only: with --public, `score` and `compare` leave out what" in run.report.to_text()
+
+
+SHOWN = """
+from dataclasses import dataclass
+
+from torch import nn
+
+from merbench.training.networks.layers import Heads
+from merbench.training.networks.network import NetworkBaseline
+from merbench.training.networks.optimisation import Schedule
+
+
+@dataclass(frozen=True)
+class Options(Schedule):
+    pass
+
+
+class Network(nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.heads = Heads(shape.widths["loud"], shape.labels)
+
+    def forward(self, batch):
+        return self.heads(batch.inputs["loud"])
+
+    def diagnostics(self, batch):
+        return {"loudness": batch.inputs["loud"].mean()}
+
+
+def build(options, setup):
+    return NetworkBaseline(Network, options, setup)
+"""
+
+
+@pytest.mark.parametrize("learning", [{}, {"leave_out": "speaker"}])
+def test_what_a_network_shows_of_itself_is_in_the_record(
+    small_track: SmallTrack, tmp_path: Path, learning: dict[str, str]
+) -> None:
+    own = write(tmp_path / "shown", 'title = "Shown"\nfolds = 3\nextra = "baselines"\n', SHOWN)
+    track = small_track(columns={"speaker": [f"p{n % 6}" for n in range(N_TRAIN + N_TEST)]})
+    how = RunSettings(
+        device="cpu", intervals=False, learning=learning, options={"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
+    )
+    record = json.loads((run_baseline(track, own, how, output=tmp_path / "run").folder / "run.json").read_text())
+    trainings = Trainings(with_learning(track, learning), own, how)
+    parts = [record["runs"][0]] if not learning else record["runs"][0]["parts"]
+    assert len(parts) == len(trainings.plan.parts) == (6 if learning else 1)
+    for n, part in enumerate(parts):
+        train = trainings.learned(n)
+        expected = [train.features["loud"][division.validate].mean() for division in train.divisions(3, 0)]
+        assert part["details"].keys() == {"diagnostics"} and part["details"]["diagnostics"].keys() == {"loudness"}
+        np.testing.assert_allclose(part["details"]["diagnostics"]["loudness"], expected, rtol=1e-5)

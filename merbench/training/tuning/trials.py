@@ -227,7 +227,7 @@ class Trials:
         """Return the trials of a baseline on a track; raise `UsageError` if there is nothing to search."""
         defaults = Trainings(track, loaded.folder, settings.of_runs())
         space = loaded.space(defaults.fixed, loaded.preset(settings.preset), settings.search)
-        _ = defaults.options  # checked before anything is made
+        _ = defaults.options, defaults.plan  # checked before anything is made
         return cls(defaults, space, settings, folder)
 
     def __getstate__(self) -> dict[str, Any]:

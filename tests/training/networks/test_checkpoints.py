@@ -21,9 +21,9 @@ from merbench.training import Setup, TrainingSet
 from merbench.training.networks import checkpoints
 from merbench.training.networks.checkpoints import STATE
 from merbench.training.networks.learner import Learner
-from merbench.training.networks.network import NetworkBaseline
+from merbench.training.networks.network import Make, NetworkBaseline
 from merbench.training.networks.scaling import Kind
-from tests.training.networks.test_network import KINDS, SCHEDULE, Layered, Recurrent, training_set
+from tests.training.networks.test_network import KINDS, SCHEDULE, Layered, Recurrent, Remembering, training_set
 
 LONG = replace(SCHEDULE, epochs=5, decay="cosine", patience=4)
 
@@ -53,24 +53,30 @@ def _every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
 
 
-def baseline(kind: Kind, log: Epochs, state: Path | None, seed: int = 0) -> NetworkBaseline:
+def baseline(kind: Kind, log: Epochs, state: Path | None, seed: int = 0, network: Make = Recurrent) -> NetworkBaseline:
     setup = Setup(seed, 3, "cpu", log=log, state=state)
     if kind == "vectors":
         return NetworkBaseline(Layered, LONG, setup, together=True, standardise=True)
-    return NetworkBaseline(Recurrent, LONG, setup, kind=kind)
+    return NetworkBaseline(network, LONG, setup, kind=kind)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_interrupted_training_ends_in_the_same_weights(kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "network"), [*((kind, Recurrent) for kind in KINDS), *((kind, Remembering) for kind in KINDS[1:])]
+)
+def test_an_interrupted_training_ends_in_the_same_weights(kind: Kind, network: Make, tmp_path: Path) -> None:
     train = training_set(kind)
-    whole = baseline(kind, Epochs(), None)
+    whole = baseline(kind, Epochs(), None, network=network)
     wanted = whole.fit_folds(train)
     for interrupt in (3, 4):  # the state of the epoch before is there; then once more
         with pytest.raises(Interrupted):
-            baseline(kind, Epochs(interrupt), tmp_path).fit(train)
+            baseline(kind, Epochs(interrupt), tmp_path, network=network).fit(train)
     log = Epochs()
-    resumed = baseline(kind, log, tmp_path)
+    resumed = baseline(kind, log, tmp_path, network=network)
     result = resumed.fit_folds(train)
+    for own, other in zip(resumed.networks, whole.networks, strict=True):  # what they remember, too
+        assert {name: tensor.numpy().tobytes() for name, tensor in own.state_dict().items()} == {
+            name: tensor.numpy().tobytes() for name, tensor in other.state_dict().items()
+        }
     assert {name: part.tobytes() for name, part in resumed.weights().items()} == {
         name: part.tobytes() for name, part in whole.weights().items()
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from merbench.training.networks.layers import FoldHidden, FoldLinear, generator
+from merbench.training.networks.layers import Encoder, FoldHidden, FoldLinear, generator
 
 
 def test_dropped_entries_are_zero_the_others_scaled_and_gradients_follow() -> None:
@@ -53,3 +54,21 @@ def test_half_precision_gives_nearly_the_same_outputs_and_gradients(training: bo
     assert results[1][0].dtype == torch.float32
     for exact, half_exact in zip(*results, strict=True):
         torch.testing.assert_close(half_exact, exact, rtol=0.05, atol=0.05 * exact.abs().max().item())
+
+
+def test_the_encoder_of_merbench_has_three_layers_and_drops_entries_of_its_input_only() -> None:
+    # n_in h + h, then h² + h twice: 1,024 · 64 + 64 + 2 · (64² + 64)
+    assert sum(parameter.numel() for parameter in Encoder(1024, 64, 0.5).parameters()) == 73_920
+    torch.manual_seed(0)
+    encoder, x = Encoder(5, 4, 0.5), torch.randn(3, 5)
+
+    def layered(x: torch.Tensor) -> torch.Tensor:
+        for layer in (layer for layer in encoder if isinstance(layer, nn.Linear)):
+            x = (x @ layer.weight.mT + layer.bias).clamp_min(0)
+        return x
+
+    torch.manual_seed(1)
+    trained = encoder(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(trained, layered(nn.functional.dropout(x, 0.5)))
+    torch.testing.assert_close(encoder.eval()(x), layered(x))

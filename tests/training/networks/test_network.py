@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from merbench.errors import UsageError
 from merbench.track import load_track
 from merbench.training import Dialogues, FeatureSet, Sequences, Setup, TrainingSet
-from merbench.training.networks import batches
+from merbench.training.networks import batches, order
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import FoldHidden, FoldLinear
 from merbench.training.networks.network import NetworkBaseline, Shape
@@ -79,6 +80,27 @@ def baseline(kind: Kind, schedule: Schedule = SCHEDULE, seed: int = 0) -> Networ
     if kind == "vectors":
         return NetworkBaseline(Layered, schedule, Setup(seed, 3, "cpu"), together=True)
     return NetworkBaseline(Recurrent, schedule, Setup(seed, 3, "cpu"), kind=kind)
+
+
+class Remembering(Recurrent):
+    """It keeps its last answers for the samples it learns from, and its own loss is how far it has moved since."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.remembered = nn.Module()
+
+    def remember(self, n: int, targets: Mapping[str, Tensor], learned: Tensor) -> None:
+        self.remembered.register_buffer("answers", targets["valence"].clone())
+        self.remembered.register_buffer("learned", torch.zeros(n, dtype=torch.bool).index_fill(0, learned, True))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, Tensor]]:  # type: ignore[override]
+        outputs = super().forward(batch)
+        if not self.training:
+            return outputs
+        assert self.remembered.learned[batch.samples[batch.real]].all()
+        before, now = self.remembered.answers[batch.samples], outputs["valence"]
+        self.remembered.answers[batch.samples[batch.real]] = now.detach()[batch.real]
+        return outputs, {"moved": ((now - before) ** 2)[batch.real].mean()}
 
 
 KINDS: tuple[Kind, ...] = ("vectors", "sequences", "dialogues")
@@ -238,3 +260,66 @@ def test_a_loss_of_a_target_that_the_track_does_not_have_is_refused() -> None:
     schedule = replace(SCHEDULE, losses={"valance": "ccc"})
     with pytest.raises(UsageError, match="no target named 'valance'; did you mean 'valence'"):
         baseline("vectors", schedule).fit(training_set("vectors"))
+
+
+@pytest.mark.parametrize("kind", ["sequences", "dialogues"])
+def test_what_a_network_remembers_of_samples_is_not_stored_with_its_weights(kind: Kind) -> None:
+    train = training_set(kind)
+    model, other = (NetworkBaseline(Remembering, SCHEDULE, Setup(seed, 3, "cpu"), kind=kind) for seed in (0, 7))
+    model.fit(train)
+    plain = baseline(kind)
+    plain.fit(train)
+    assert model.weights().keys() == plain.weights().keys()
+    # its answers are remembered of every fold, and of the samples that the fold learned from only
+    for network, division in zip(model.networks, train.divisions(3, 0), strict=True):
+        moved = (network.remembered.answers.numpy() != train.targets["valence"].astype(np.float32)).nonzero()[0]
+        assert moved.tolist() == sorted(division.learn.tolist())
+    other.restore(model.weights(), train.track, train.samples.widths)
+    for name, values in model.predict(train.samples).outputs.items():
+        np.testing.assert_array_equal(other.predict(train.samples).outputs[name], values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_knows_the_epoch_in_training_only(kind: Kind) -> None:
+    seen = set[tuple[bool, int]]()
+
+    def watched(network: nn.Module, batches: tuple[Batch]) -> None:
+        seen.add((network.training, batches[0].epoch))
+
+    def make(shape: Shape) -> nn.Module:
+        network = Layered(shape) if kind == "vectors" else Recurrent(shape)
+        network.register_forward_pre_hook(watched)
+        return network
+
+    model = NetworkBaseline(make, SCHEDULE, Setup(0, 3, "cpu"), kind=kind, together=kind == "vectors")
+    model.fit(training_set(kind))
+    model.predict(training_set(kind).samples)
+    assert seen == {(True, 1), (True, 2), (True, 3), (False, 0)}
+
+
+class Shown(Recurrent):
+    """It shows the mean of the first number of samples, and one that is the same for all."""
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        assert not self.training and not torch.is_grad_enabled() and not batch.targets and batch.epoch == 0
+        real = batch.inputs["x"][batch.real]
+        return {"first": real[..., 0].mean(), "half": torch.tensor(0.5)}
+
+
+@pytest.mark.parametrize("at_once", [512, 5])
+def test_diagnostics_are_means_over_the_samples_that_an_epoch_is_selected_on(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training_set("dialogues")
+    monkeypatch.setattr(order, "FRAMES_AT_ONCE", at_once)  # all dialogues of a fold at once, or one after the other
+    fitted = NetworkBaseline(Shown, SCHEDULE, Setup(0, 3, "cpu"), kind="dialogues").fit_folds(train)
+    assert fitted.details.keys() == {"diagnostics"}
+    shown = fitted.details["diagnostics"]
+    assert shown.keys() == {"first", "half"}
+    firsts = [train.features["x"][division.validate, 0].mean() for division in train.divisions(3, 0)]
+    np.testing.assert_allclose(shown["first"], firsts, rtol=1e-5)
+    assert shown["half"] == pytest.approx([0.5] * 3, abs=1e-12)
+
+
+def test_a_network_that_shows_nothing_has_no_details() -> None:
+    assert not baseline("sequences").fit_folds(training_set("sequences")).details

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from merbench.training.networks.recurrent import Recurrent, last_states, real_rows, window_means
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.recurrent import Recurrent, aligned, last_states, real_rows, resampled, window_means
 
 LENGTHS = torch.tensor([3, 0, 7, 1])
 
@@ -63,3 +64,65 @@ def test_means_of_windows_leave_out_the_padding() -> None:
     # (1 + 3) / 2, 8 / 1; (2 + 4) / 2, (6 + 8) / 2, 9 / 1; nothing
     assert means.squeeze(-1).tolist() == [[2, 8, 0], [3, 7, 9], [0, 0, 0]]
     assert lengths.tolist() == [2, 3, 0]
+
+
+def test_equal_parts_of_a_sequence_are_averaged_or_repeated() -> None:
+    rows = torch.tensor([[1.0, 2, 3, 4, 5], [1, 3, 0, 0, 0], [7, 0, 0, 0, 0], [0, 0, 0, 0, 0], [2, 4, 6, 0, 0]])
+    wanted = torch.tensor([3, 7, 2, 2, 0])
+    expected = [
+        [1.5, 3, 4.5, 0, 0, 0, 0],  # of rows 0 to 1, 1 to 3, 3 to 4: ⌊5/3⌋ = 1, ⌈10/3⌉ = 4, ⌊10/3⌋ = 3
+        [1, 1, 1, 2, 3, 3, 3],  # the fourth part of seven is from 6/7 to 8/7, in both rows
+        [7, 7, 0, 0, 0, 0, 0],
+        [0] * 7,  # without rows
+        [0] * 7,  # none is wanted
+    ]
+    assert resampled(rows[..., None], torch.tensor([5, 2, 1, 0, 3]), wanted).squeeze(-1).tolist() == expected
+
+
+def test_as_many_rows_as_there_are_stay_as_they_are() -> None:
+    torch.testing.assert_close(resampled(padded(), LENGTHS, LENGTHS), padded())
+
+
+def sequences(order: list[int], padding: float = 0.0, further: int = 0) -> Batch:
+    """Return sound of 3, 0, 7, 1 and 0 rows, words of 2, 4, 0, 1 and 0, and a vector of the first four samples."""
+    every = {"sound": [3, 0, 7, 1, 0], "words": [2, 4, 0, 1, 0], "vector": [1, 1, 1, 1, 0]}
+    lengths = {name: torch.tensor(own)[order] for name, own in every.items()}
+    inputs = {}
+    for name, own in lengths.items():
+        rows = torch.randn(5, 9, 4, generator=torch.Generator().manual_seed(len(name)))[order]
+        rows = rows[:, : max(1, int(own.max())) + further]
+        inputs[name] = rows.masked_fill(~real_rows(own, rows.shape[1])[..., None], padding)
+    return Batch(inputs, lengths, {name: own > 0 for name, own in lengths.items()}, torch.tensor(order))
+
+
+@pytest.mark.parametrize(
+    ("to", "wanted"),
+    [
+        # the fewest of those with several rows; of the fourth sample all have one
+        ("", [2, 4, 7, 1, 0]),
+        # where there are no words, as many as the longest of the others
+        ("words", [2, 4, 7, 1, 0]),
+        ("sound", [3, 4, 7, 1, 0]),
+        ("vector", [1, 1, 1, 1, 0]),
+    ],
+)
+def test_features_of_a_sample_get_equally_many_rows(to: str, wanted: list[int]) -> None:
+    batch = sequences([0, 1, 2, 3, 4])
+    rows, n_rows = aligned(batch, to)
+    assert n_rows.tolist() == wanted
+    for name, own in rows.items():
+        assert own.shape == (5, max(wanted), 4)
+        torch.testing.assert_close(own, resampled(batch.inputs[name], batch.lengths[name], n_rows), rtol=0, atol=0)
+        assert (own[~real_rows(n_rows, own.shape[1])] == 0).all()
+    for sample, n in enumerate(wanted[:4]):  # a vector is repeated
+        assert (rows["vector"][sample, :n] == batch.inputs["vector"][sample, 0]).all()
+
+
+@pytest.mark.parametrize("to", ["", "sound"])
+def test_neither_padding_nor_other_samples_change_aligned_rows(to: str) -> None:
+    every, n_rows = aligned(sequences([0, 1, 2, 3, 4]), to)
+    for order, padding, further in (([4, 2, 0, 3, 1], 0.0, 0), ([3], 0.0, 0), ([4], 0.0, 0), ([1, 0], torch.nan, 3)):
+        rows, own = aligned(sequences(order, padding, further), to)
+        assert own.tolist() == n_rows[order].tolist()
+        for name, values in rows.items():
+            assert torch.equal(values, every[name][order, : values.shape[1]])
