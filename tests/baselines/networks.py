@@ -1,0 +1,31 @@
+"""Networks of baselines, and batches for them, without a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from merbench.training import load_baseline
+from merbench.training.networks.batches import Batch
+from merbench.training.networks.layers import generator
+from merbench.training.networks.network import Shape
+
+
+def network_of(name: str, widths: Mapping[str, int], labels: Mapping[str, int | None], **options: Any) -> Any:
+    """Return the untrained network of a baseline, of one fold, in evaluation."""
+    loaded = load_baseline(name)
+    chosen = TypeAdapter(loaded.module.Options).validate_python(loaded.options("any", options))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        shape = Shape(widths, labels, [generator("cpu", 0)], generator("cpu", "noise"))
+        return loaded.module.Network(chosen, shape).eval()
+
+
+def batch_of(widths: Mapping[str, int], n: int = 6, *, seed: int = 0) -> Batch:
+    """Return a batch of vectors."""
+    rng = torch.Generator().manual_seed(seed)
+    inputs = {name: torch.randn(n, width, generator=rng) for name, width in widths.items()}
+    return Batch(inputs, {}, {name: torch.ones(n, dtype=torch.bool) for name in widths}, torch.arange(n))

@@ -1,0 +1,75 @@
+"""What holds for every network of vectors: degenerate inputs, independence of the batch, and weights that are stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from merbench.corpus.candidates import open_candidates
+from merbench.training import Setup, Storable, feature_set, load_baseline, training_set
+from merbench.training.networks.batches import Batch
+from tests.baselines.networks import batch_of, network_of
+from tests.training.conftest import SmallTrack
+
+NETWORKS: dict[str, dict[str, Any]] = {"lf-dnn": {"hidden": 8}, "lmf": {"hidden": 8}, "tfn": {"hidden": 4}}
+"""Small options of every network of ordinary layers that is given vectors."""
+
+WIDTHS = {"audio": 5, "video": 3, "text": 4}
+LABELS = {"discrete": 3, "valence": None, "only": 1}
+
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+@every_network
+@pytest.mark.parametrize("features", [["audio"], ["audio", "text"], ["audio", "video", "text"]])
+def test_it_answers_any_targets_from_any_features(name: str, features: list[str]) -> None:
+    widths = {feature: WIDTHS[feature] for feature in features}
+    outputs = network_of(name, widths, LABELS, **NETWORKS[name])(batch_of(widths))
+    assert {target: tuple(output.shape) for target, output in outputs.items()} == {
+        "discrete": (6, 3),
+        "valence": (6,),
+        "only": (6, 1),
+    }
+    assert all(output.isfinite().all() for output in outputs.values())
+
+
+@every_network
+def test_an_output_does_not_depend_on_the_other_samples(name: str) -> None:
+    network, batch = network_of(name, WIDTHS, LABELS, **NETWORKS[name]), batch_of(WIDTHS)
+    outputs = network(batch)
+    for row in range(6):
+        single = Batch({key: x[[row]] for key, x in batch.inputs.items()}, {}, {}, batch.samples[[row]])
+        for target, output in network(single).items():
+            torch.testing.assert_close(output[0], outputs[target][row])  # products of other sizes round differently
+
+
+@every_network
+@pytest.mark.parametrize("n", [1, 6])
+def test_gradients_of_identical_rows_are_finite(name: str, n: int) -> None:
+    network = network_of(name, WIDTHS, LABELS, **NETWORKS[name]).train()
+    batch = batch_of(WIDTHS, 1)
+    same = replace(
+        batch, inputs={key: x.expand(n, -1) for key, x in batch.inputs.items()}, samples=torch.zeros(n).long()
+    )
+    sum(output.square().sum() for output in network(same).values()).backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+@every_network
+def test_it_learns_and_its_stored_weights_predict_the_same(name: str, small_track: SmallTrack) -> None:
+    track, loaded = small_track(), load_baseline(name)
+    train = training_set(open_candidates(track, "train"), ["quiet", "loud"])
+    test = feature_set(open_candidates(track), ["quiet", "loud"])
+    options = loaded.options("small", {**NETWORKS[name], "epochs": 3, "batch_size": 8})
+    fitted, restored = (loaded.build(options, Setup(device_name="cpu")) for _ in range(2))
+    fitted.fit(train)
+    assert isinstance(fitted, Storable) and isinstance(restored, Storable)
+    restored.restore(fitted.weights(), track, test.widths)
+    for target, values in fitted.predict(test).outputs.items():
+        assert np.ptp(values, axis=0).max() > 0
+        np.testing.assert_array_equal(restored.predict(test).outputs[target], values)
