@@ -75,8 +75,9 @@ class LowRankFusion(nn.Module):
 
     def forward(self, encodings: Sequence[Tensor]) -> Tensor:
         """Return the fused vectors."""
-        product: Tensor = reduce(torch.mul, [factor(z) for factor, z in zip(self.factors, encodings, strict=True)])
-        return self.weights @ product.unflatten(1, (self.rank, -1)) + self.bias
+        product = reduce(torch.mul, [factor(z) for factor, z in zip(self.factors, encodings, strict=True)])
+        fused: Tensor = self.weights @ product.unflatten(1, (self.rank, -1)) + self.bias
+        return fused
 
 
 class Network(nn.Module):
