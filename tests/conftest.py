@@ -104,6 +104,27 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
+@pytest.fixture(scope="module")
+def cluster(data_home: Path) -> Iterator[str]:
+    """Return the address of a Dask cluster of two processes, as an engine; skip by name where Dask is not installed."""
+    distributed = pytest.importorskip("distributed", reason="Dask: distributed is not installed")
+    import dask
+
+    allowed = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.system-monitor.gil.enabled": False}
+    with (
+        dask.config.set(allowed),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+            host="127.0.0.1",
+        ) as cluster,
+    ):
+        yield f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Iterator[None]:
     """Refuse every connection that leaves this machine."""

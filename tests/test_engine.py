@@ -228,35 +228,11 @@ def test_dask_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) ->
         next(run(work.square, NUMBERS, engine="dask://host:1"))
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    import dask
-
-    allowed = {"distributed.scheduler.allowed-failures": 1, "distributed.admin.system-monitor.gil.enabled": False}
-    with (
-        dask.config.set(allowed),
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-            host="127.0.0.1",
-        ) as cluster,
-    ):
-        yield cluster
-
-
-def engine_of(cluster: Any) -> str:
-    return "dask://" + str(cluster.scheduler_address).removeprefix("tcp://")
-
-
 @pytest.fixture(params=[1, 3, pytest.param("dask", marks=pytest.mark.slow)])
 def where(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return where units run: in this process, in three others, on a Dask cluster."""
     dask = request.param == "dask"
-    return {"engine": engine_of(request.getfixturevalue("cluster"))} if dask else {"workers": request.param}
+    return {"engine": request.getfixturevalue("cluster")} if dask else {"workers": request.param}
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -291,9 +267,9 @@ def test_a_unit_that_always_kills_its_worker_is_reported_and_the_others_are_done
 
 
 @pytest.mark.slow
-def test_exceptions_come_back_from_a_dask_cluster(cluster: Any) -> None:
+def test_exceptions_come_back_from_a_dask_cluster(cluster: str) -> None:
     units: Sequence[tuple[str, str]] = [(kind, kind) for kind in ("corpus", "fine")]
-    by_name = {done.name: done for done in run(work.fail, units, engine=engine_of(cluster), batch=3)}
+    by_name = {done.name: done for done in run(work.fail, units, engine=cluster, batch=3)}
     assert by_name["fine"].value == "fine"
     corpus = by_name["corpus"].error
     assert isinstance(corpus, InvalidCorpus) and corpus.problems == (Problem("E601", "gone"),)
@@ -313,7 +289,8 @@ def test_a_scheduler_that_goes_away_is_reported() -> None:
     cluster = distributed.LocalCluster(
         n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0", silence_logs=50, host="127.0.0.1"
     )
-    with closing(run(work.process_id, NUMBERS, engine=engine_of(cluster))) as results:
+    engine = f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
+    with closing(run(work.process_id, NUMBERS, engine=engine)) as results:
         next(results)
         cluster.close()
         with pytest.raises(UsageError, match=r"^dask://127\.0\.0\.1:\d+: the Dask scheduler went away$"):

@@ -81,7 +81,8 @@ class Trainings:
     settings: RunSettings
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"track": self.track, "baseline": self.loaded.folder.absolute(), "settings": self.settings}
+        track = self.track.model_copy(update={"folder": self.track.folder.absolute()})  # a cluster's work elsewhere
+        return {"track": track, "baseline": self.loaded.folder.absolute(), "settings": self.settings}
 
     @cached_property
     def loaded(self) -> LoadedBaseline:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -394,12 +393,7 @@ def test_sound_that_is_not_numbers_is_a_problem(tmp_path: Path, media: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster_makes_the_bytes_that_one_process_makes(tmp_path: Path, media: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="Dask: distributed is not installed")
+def test_a_cluster_makes_the_bytes_that_one_process_makes(tmp_path: Path, media: Path, cluster: str) -> None:
     corrupted(tmp_path, media, "one")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    with distributed.LocalCluster(silence_logs=logging.CRITICAL, **options) as cluster:
-        engine = f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
-        corrupted(tmp_path, media, "cluster", engine=engine)
+    corrupted(tmp_path, media, "cluster", engine=cluster)
     assert contents(tmp_path / "cluster") == contents(tmp_path / "one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -317,14 +316,9 @@ def test_an_interrupt_keeps_what_is_done(clips: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster_makes_the_bytes_that_one_process_makes(clips: Path, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="Dask: distributed is not installed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+def test_a_cluster_makes_the_bytes_that_one_process_makes(clips: Path, tmp_path: Path, cluster: str) -> None:
     one = extracted(corpus(tmp_path / "one"), clips, of=("voice", "face"))
-    with distributed.LocalCluster(silence_logs=logging.CRITICAL, **options) as cluster:
-        engine = f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
-        many = extracted(corpus(tmp_path / "many"), clips, of=("voice", "face"), engine=engine)
+    many = extracted(corpus(tmp_path / "many"), clips, of=("voice", "face"), engine=cluster)
     assert contents(one.corpus.folder) == contents(many.corpus.folder)
 
 

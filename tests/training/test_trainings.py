@@ -109,6 +109,22 @@ def test_processes_share_seeds_and_parts_and_write_the_same(small_track: SmallTr
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
+def test_a_cluster_trains_the_same_from_folders_named_here(
+    small_track: SmallTrack, tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted(small_track)
+    write(tmp_path / "where", TOML, WHERE)
+    monkeypatch.chdir(tmp_path)  # the processes of the cluster are elsewhere
+    (track,) = Path("tracks").glob("*/*/")
+    for name, engine in (("here", "local"), ("there", cluster)):
+        how = RunSettings(intervals=False, engine=engine)
+        run_baseline(track, Path("where"), how, output=name)
+        assert (processes(tmp_path / "where") == {str(os.getpid())}) == (name == "here")
+    assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there", "tracks", "where"]
+
+
 class Kept:
     """A log of the epochs of every training."""
 

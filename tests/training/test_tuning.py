@@ -19,7 +19,7 @@ from merbench.corpus.candidates import Candidates
 from merbench.errors import IntegrityError, UsageError
 from merbench.files.writing import exclusive, require_alone
 from merbench.scoring import compare
-from merbench.track import Track
+from merbench.track import Track, load_track
 from merbench.training import (
     RunSettings,
     Setup,
@@ -246,6 +246,45 @@ def test_the_number_of_processes_changes_nothing(small_track: SmallTrack, tmp_pa
     searched(track, tmp_path / "single")
     searched(track, tmp_path / "several", replace(QUICK, workers=2))
     assert without_time(tmp_path / "several") == without_time(tmp_path / "single")
+
+
+@pytest.mark.slow
+def test_a_cluster_searches_the_same_from_folders_named_here(
+    small_track: SmallTrack, tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = small_track()
+    searched(track, tmp_path / "single")
+    monkeypatch.chdir(tmp_path)  # the processes of the cluster are elsewhere
+    searched(load_track(track.folder.relative_to(tmp_path)), Path("cluster"), replace(QUICK, engine=cluster))
+    assert without_time(tmp_path / "cluster") == without_time(tmp_path / "single")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster", "single", "tracks"]
+
+
+SEQUENCES = {
+    "gru": {"hidden": 4, "window": 2},
+    "context-gru": {"hidden": 4, "encoded": 4, "layers": [4]},
+}
+
+
+@pytest.mark.parametrize("baseline", SEQUENCES)
+def test_baselines_of_sequences_and_dialogues_are_searched(
+    small_track: SmallTrack, tmp_path: Path, baseline: str
+) -> None:
+    dialogues = [f"d{n // 6}" for n in range(90)]
+    track = small_track(columns={"dialogue": dialogues, "position": [n % 6 for n in range(90)]})
+    fixed = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, **SEQUENCES[baseline]}
+    how = SearchSettings(trials=2, runs=1, device="cpu", options=fixed, search={"dropout": [0.1, 0.5]})
+    report = searched(track, tmp_path / "search", how, baseline)
+    (search,) = report.searches
+    assert [trial.state for trial in search.trials] == ["complete"] * 2
+    # every fold learns twice from 4/5 of 60 samples
+    assert [(trial.epochs, trial.sample_epochs) for trial in search.trials] == [(2, 480)] * 2
+    assert {item.key for item in report.compared} == {"overall", "weighted_f1(discrete)", "mse(valence)"}
+    record = json.loads((tmp_path / "search/best/run.json").read_text("utf-8"))
+    assert record["options"].items() >= {**fixed, **search.best_trial.options}.items()
+    assert search.best_trial.value == pytest.approx(
+        tuple(record["runs"][0]["cross_validated"][key] for key in ("overall", "weighted_f1(discrete)")), abs=1e-12
+    )
 
 
 @pytest.mark.slow

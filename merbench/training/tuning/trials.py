@@ -231,7 +231,8 @@ class Trials:
         return cls(defaults, space, settings, folder)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # nothing that was read
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}  # nothing that was read
+        return fields | {"folder": self.folder.absolute()}
 
     @property
     def track(self) -> Track:
