@@ -37,11 +37,13 @@ class Options(Schedule):
         hidden: widths of the hidden layers of every encoder; the last is the paper's h.
         dropout: share of hidden units dropped in training.
         softmax: whether the weights of the modalities are normalised (the paper) or not (the released code).
+        standardise: whether features are standardised by what each fold learns from (the released code: not).
     """
 
     hidden: Widths
     dropout: Dropout
     softmax: bool
+    standardise: bool
 
 
 class Network(nn.Module):
@@ -88,4 +90,5 @@ def slots(features: list[Slot]) -> list[Slot]:
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), options, setup, together=True)
+    make = partial(Network, options)
+    return NetworkBaseline(make, options, setup, together=True, standardise=options.standardise)

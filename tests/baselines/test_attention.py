@@ -35,6 +35,7 @@ def test_the_declared_model_is_that_of_the_challenge() -> None:
         "hidden": [256, 128],
         "dropout": 0.3,
         "softmax": False,
+        "standardise": False,
         "learning_rate": 1e-3,
         "weight_decay": 1e-5,
         "batch_size": 32,

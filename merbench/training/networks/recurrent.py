@@ -27,6 +27,7 @@ def window_means(rows: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tens
     """
     if size == 1:
         return rows, lengths
+    size = min(size, rows.shape[1])
     windows = -(-rows.shape[1] // size)
     padded = nn.functional.pad(rows, (0, 0, 0, windows * size - rows.shape[1]))
     counts = (lengths[:, None] - size * torch.arange(windows, device=lengths.device)).clamp(1, size)
@@ -50,22 +51,24 @@ def resampled(rows: Tensor, lengths: Tensor, wanted: Tensor) -> Tensor:
     return means.to(rows.dtype).masked_fill(~real_rows(wanted, n_steps)[..., None], 0)
 
 
-def aligned(batch: Batch, to: str = "") -> tuple[dict[str, Tensor], Tensor]:
+def aligned(batch: Batch, to: str = "", window: int = 1) -> tuple[dict[str, Tensor], Tensor]:
     """Return all features with equally many rows of a sample, by `resampled`, and how many rows these are, `(B,)`.
 
     Args:
         batch: sequences.
         to: the feature whose number of rows the others get; empty takes of every sample the feature with the fewest
             rows, of those that have more than one (vectors are repeated).
+        window: how many rows of every feature that follow each other are averaged before.
     """
-    lengths = torch.stack([batch.lengths[name] for name in batch.inputs])
+    means = {name: window_means(rows, batch.lengths[name], window) for name, rows in batch.inputs.items()}
+    lengths = torch.stack([own for _, own in means.values()])
     if to:
-        wanted = torch.where(batch.lengths[to] > 0, batch.lengths[to], lengths.amax(0))
+        wanted = torch.where(means[to][1] > 0, means[to][1], lengths.amax(0))
     else:
         most = lengths.amax(0)
         wanted = torch.where(lengths > 1, lengths, most.clamp_min(1)).amin(0)
         wanted = torch.where(most > 0, wanted, 0)
-    return {name: resampled(rows, batch.lengths[name], wanted) for name, rows in batch.inputs.items()}, wanted
+    return {name: resampled(rows, own, wanted) for name, (rows, own) in means.items()}, wanted
 
 
 class Recurrent(nn.Module):

@@ -126,3 +126,17 @@ def test_neither_padding_nor_other_samples_change_aligned_rows(to: str) -> None:
         assert own.tolist() == n_rows[order].tolist()
         for name, values in rows.items():
             assert torch.equal(values, every[name][order, : values.shape[1]])
+
+
+def test_a_window_longer_than_all_rows_is_their_mean() -> None:
+    rows = torch.tensor([[[1.0], [3.0], [8.0]], [[2.0], [0.0], [0.0]]])
+    means, lengths = window_means(rows, torch.tensor([3, 1]), 10_000)
+    assert means.tolist() == [[[4]], [[2]]] and lengths.tolist() == [1, 1]
+
+
+def test_windows_are_averaged_before_features_are_aligned() -> None:
+    inputs = {"sound": torch.arange(8.0).view(1, 8, 1), "words": torch.tensor([[[1.0], [2.0], [6.0]]])}
+    batch = Batch(inputs, {"sound": torch.tensor([8]), "words": torch.tensor([3])}, {}, torch.tensor([0]))
+    rows, n_rows = aligned(batch, window=2)  # of 0.5, 2.5, 4.5, 6.5 and of 1.5, 6
+    assert n_rows.tolist() == [2]
+    assert [part.flatten().tolist() for part in rows.values()] == [[1.5, 5.5], [1.5, 6]]
