@@ -105,7 +105,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	for model in baselines/*-*/model.py; do $(VENV)/bin/mypy "$$model" || exit 1; done
+	for code in baselines/*-*/*.py; do $(VENV)/bin/mypy "$$code" || exit 1; done
 	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 # Benchmarks on real data need MERBENCH_TEST_DATA; that of `corruption` needs `ffmpeg` on the path.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_several_corruptions_are_named_and_set_apart(here: Path, capsys: Capture
         (["--grid", "snr_db=1", "--feature-of", "audio="], "--feature-of audio=: write MODALITY=NAME, such as audio=hubert"),
         (["--grid", "snr_db=1", "--feature-of", "audio=x", "--feature-of", "video=x"], "--feature-of video=x: duplicate 'x'"),
         (["--grid", "snr_db=1", "--param", "factor=65"], "grid snr_db of feature_noise: 1 problem\n  E207  factor: 65 is not an integer in [1, 64] neighbouring dimensions or a distribution of such values"),
-        (["--grid", "snr_db=1", "--param", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'? (known: attention, context-gru, gru, lexicon-ov, logistic, majority, pseudo-label)"),
+        (["--grid", "snr_db=1", "--param", "factor=1", "--relative-to", "majorty"], "no baseline named 'majorty'; did you mean 'majority'?"),
         (["--grid", "snr_db=1", "--param", "factor=1", "--feature-of", "sound=audio"], "the modality of feature 'audio' must be one of audio, video, text, other, not 'sound'"),
     ],
 )  # fmt: skip
@@ -93,7 +94,8 @@ def test_wrong_arguments_are_reported_in_a_line(
     here: Path, arguments: list[str], message: str, capsys: Capture
 ) -> None:
     assert run([*COMMAND, *arguments]) == 2
-    assert capsys.readouterr().err == f"{message}\n"
+    without_baselines = re.sub(r" \(known: attention, .*\)", "", capsys.readouterr().err)
+    assert without_baselines == f"{message}\n"
     assert not list(here.iterdir())
 
 

@@ -63,7 +63,8 @@ def test_features_of_the_sample_tracks_are_the_same_for_all_baselines_that_read_
 def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
-        "pseudo-label": (("teacher", "student"), {"base": "base_options"})
+        "attention-topn": (("ranking", "fusion"), {}),
+        "pseudo-label": (("teacher", "student"), {"base": "base_options"}),
     }
     folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}own_loop = true\ntrains = {{ nmae = "depth" }}\n')
     with pytest.raises(
