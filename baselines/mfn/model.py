@@ -110,7 +110,7 @@ class DeltaAttention(nn.Module):
 class Network(nn.Module):
     """Sequences of any number of features to one output per target.
 
-    A feature that a sample lacks is zeros at every step: the mean of what was learned from, where rows are standardised.
+    A feature that a sample lacks is zeros at every step: the mean of what was learned from, if standardised.
 
     Args:
         options: the architecture.

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from tests.baselines.networks import network_of
 from torch import Tensor, nn
 
 from merbench.track import load_track
 from merbench.training import FeatureSet, Sequences, Setup, Storable, TrainingSet, load_baseline
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.memory import GatedMemory, TwoLayers
+from tests.baselines.networks import network_of
 
 NAMES = ["mfn", "graph-mfn"]
 WIDTHS = {"audio": 5, "text": 3, "video": 2}
