@@ -179,7 +179,7 @@ class PseudoLabel:
             epochs = Epochs(OfDivision(self.setup.log, n, len(parts)) if stage == "student" else NO_LOG)
             setup = replace(
                 self.setup.part(f"{stage}-{n}"),
-                seed=seed_of(self.setup.seed, n),
+                seed=division_seed(self.setup.seed, n),
                 n_folds=1,
                 progress=silent,
                 log=epochs,
@@ -219,7 +219,7 @@ class StorablePseudoLabel(PseudoLabel):
             model.restore(own[str(n)], track, widths)
 
 
-def seed_of(seed: int, n: int) -> int:
+def division_seed(seed: int, n: int) -> int:
     """Return the seed of a division's training, so that no two divisions begin with the same model."""
     return int.from_bytes(hashlib.sha256(f"pseudo-label|{seed}|{n}".encode()).digest()[:4], "little")
 

@@ -25,8 +25,9 @@ from merbench.training import Baseline, FeatureSet, FoldEnsemble, Predictions, S
 from merbench.training.declaration import Options
 from merbench.training.missing import frozen
 from merbench.training.output import submission_table
-from merbench.training.samples import FeatureCorruption, Vectors
+from merbench.training.samples import FeatureCorruption
 from merbench.training.selection import select_options, with_folds_of
+from merbench.training.sequences import Vectors
 
 
 @dataclass(frozen=True, eq=False)

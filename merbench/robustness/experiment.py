@@ -28,7 +28,7 @@ from merbench.training.data import training_candidates
 from merbench.training.declaration import Options
 from merbench.training.needs import no_features, require_answers, require_number_of_features, wanted_features
 from merbench.training.plan import parts, with_learning
-from merbench.training.samples import Rows
+from merbench.training.sequences import Rows
 
 Weights = Literal["shared", "per-condition"]
 

@@ -29,7 +29,8 @@ from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training.declaration import BaselineDeclaration
 from merbench.training.reading import feature_rows, sequences
-from merbench.training.samples import FeatureSet, Rows, Sequences
+from merbench.training.samples import FeatureSet
+from merbench.training.sequences import Rows, Sequences
 
 OTHER = "other"
 """The modality of a feature that is never corrupted."""

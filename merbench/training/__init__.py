@@ -8,7 +8,7 @@ from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, l
 from merbench.training.ensemble import ensemble
 from merbench.training.folds import random_folds
 from merbench.training.history import TensorBoard
-from merbench.training.prediction import Models, Prediction, open_models, predict
+from merbench.training.prediction import Prediction, predict
 from merbench.training.protocol import (
     Baseline,
     CrossFit,
@@ -22,8 +22,10 @@ from merbench.training.protocol import (
 from merbench.training.records import StoredRun, find_runs, read_run
 from merbench.training.results import BaselineRun
 from merbench.training.run import run_baseline
-from merbench.training.samples import Dialogues, Division, FeatureSet, Sequences, TrainingSet
+from merbench.training.samples import Division, FeatureSet, TrainingSet
 from merbench.training.selection import cross_validate, ranking_value
+from merbench.training.sequences import Dialogues, Sequences
+from merbench.training.stored_models import Models, open_models
 from merbench.training.trainings import RunSettings
 
 __all__ = [

@@ -24,7 +24,8 @@ from merbench.metrics.lists import Values
 from merbench.targets import types_with
 from merbench.track import Track
 from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of, group_codes
-from merbench.training.samples import FeatureCorruption, FeatureSet, Names, Rows, TrainingSet
+from merbench.training.samples import FeatureCorruption, FeatureSet, Names, TrainingSet
+from merbench.training.sequences import Rows
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 

@@ -20,7 +20,7 @@ from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
 from merbench.training.claim import Claim
 from merbench.training.plugin_errors import guarded
-from merbench.training.protocol import Baseline, Build, Setup
+from merbench.training.protocol import Baseline, Setup
 from merbench.training.tuning.search import Searched, Space
 
 Options = Mapping[str, Any]
@@ -180,10 +180,9 @@ class LoadedBaseline:
             DeclarationError: an option is unknown, missing, or has a value of another type.
             UsageError: its code raised an exception, or `build` did not return a baseline.
         """
-        build: Build = self.module.build
         checked = self._checked(options)
         with self.code.blamed("failed in build"):
-            built = build(checked, setup)
+            built = self.module.build(checked, setup)
         return guarded(self.code, built)
 
     def _checked(self, options: Options) -> Any:

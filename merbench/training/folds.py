@@ -116,12 +116,12 @@ def grouped_folds(clusters: Codes, strata: Codes, n_folds: int) -> Codes:
 
 
 def strata(targets: Iterable[Any], n: int) -> Codes:
-    """Return the labels of the first target that has some, else fifths of the values of the first one."""
+    """Return the labels of the first target that has some, else fifths of the first one; -1 where one is not known."""
     arrays = [values for values in targets if isinstance(values, np.ndarray) and values.ndim == 1]
     for values in sorted(arrays, key=lambda values: values.dtype.kind == "f"):
         if values.dtype.kind == "f":
             known = values[~np.isnan(values)]
             edges = np.quantile(known, np.arange(1, N_STRATA) / N_STRATA) if len(known) else np.zeros(1)
-            return np.searchsorted(edges, values, side="right").astype(np.int64)
+            return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right")).astype(np.int64)
         return values.astype(np.int64)
     return np.zeros(n, dtype=np.int64)

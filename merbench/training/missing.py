@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from merbench.corruptions import Step, generator
 from merbench.corruptions.batches import corrupted_vectors, removed_modalities, removes_modalities
 from merbench.errors import Inapplicable, UsageError, listed
-from merbench.training.samples import FeatureCorruption, FeatureSet, Rows, Sequences, TrainingSet, Vectors
+from merbench.training.samples import FeatureCorruption, FeatureSet, TrainingSet
+from merbench.training.sequences import Rows, Sequences, Vectors
 
 Mask = NDArray[np.bool_]
 Values = Mapping[str, Vectors]
@@ -96,7 +97,7 @@ class Draws:
         """Return by modality which of all samples lack it after a step in an epoch."""
         if (number, epoch) not in self._removed:
             self._removed = {key: masks for key, masks in self._removed.items() if key[1] in (0, epoch)}
-            seed = self.corruption.seed_of(epoch, self.seed)
+            seed = self.corruption.epoch_seed(epoch, self.seed)
             removed = {modality: np.zeros(len(self.ids), dtype=np.bool_) for modality in self.present}
             for names, rows in _alike(self.present):
                 try:
@@ -146,7 +147,7 @@ class Draws:
         self, number: int, step: Step, epoch: int, rows: Rows, given: Mapping[str, tuple[Vectors, Rows]]
     ) -> None:
         """Corrupt the values of one feature of every modality by a step for single samples, in place."""
-        seed, problem = self.corruption.seed_of(epoch, self.seed), None
+        seed, problem = self.corruption.epoch_seed(epoch, self.seed), None
         has_frames = any(values.ndim == 3 for values, _ in given.values())
         for names, places in _alike({modality: lengths > 0 for modality, (_, lengths) in given.items()}):
             ids = [self.ids[row] for row in rows[places].tolist()]

@@ -39,7 +39,8 @@ from merbench.training.needs import (
     wanted_features,
 )
 from merbench.training.reading import DIALOGUE, POSITION, column_of, group_keys
-from merbench.training.samples import FeatureSet, Rows, TrainingSet
+from merbench.training.samples import FeatureSet, TrainingSet
+from merbench.training.sequences import Rows
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from merbench.devices import chosen_device
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import Track
-from merbench.training.samples import FeatureSet, Rows, TrainingSet
+from merbench.training.samples import FeatureSet, TrainingSet
+from merbench.training.sequences import Rows
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +151,3 @@ class FoldEnsemble(Baseline, Protocol):
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Learn as `fit` does, and return the result of cross-validation."""
-
-
-Build = Callable[[Any, Setup], Baseline]
-"""The function `build` of a baseline's `model.py`: its options and a setup -> the baseline."""

@@ -16,7 +16,8 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.corpus.declaration import SPLIT
 from merbench.errors import UsageError, counted, listed
 from merbench.resampling import cluster_codes
-from merbench.training.samples import Dialogues, FeatureSet, Rows, Sequences
+from merbench.training.samples import FeatureSet
+from merbench.training.sequences import Dialogues, Rows, Sequences
 
 SPEAKER, DIALOGUE, POSITION = "speaker", "dialogue", "position"
 """Corpus columns: who speaks, in which dialogue, and at which place of it."""

@@ -53,9 +53,9 @@ from merbench.targets.distribution import DistributionTarget
 from merbench.track import load_track, parse_track
 from merbench.training import RunSettings, run_baseline
 from merbench.training.declaration import read_baseline
-from merbench.training.prediction import open_models
 from merbench.training.records import read_run
 from merbench.training.resume import TRAINED, Unfinished
+from merbench.training.stored_models import open_models
 
 ROOT = Path(__file__).parents[2]
 

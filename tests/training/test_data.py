@@ -25,7 +25,7 @@ from merbench.training import (
     run_baseline,
     training_set,
 )
-from merbench.training.folds import grouped_folds, kept_together
+from merbench.training.folds import grouped_folds, kept_together, strata
 from merbench.training.selection import scores
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
@@ -158,6 +158,14 @@ def test_grouped_folds_are_those_of_scikit_learn() -> None:
         assert {tuple(np.flatnonzero(folds == fold)) for fold in range(n_folds)} == {
             tuple(np.flatnonzero(wanted == fold)) for fold in range(n_folds)
         }
+
+
+def test_samples_without_a_reference_are_a_stratum_of_their_own() -> None:
+    labels, numbers = np.array([2, -1, 0, 0], dtype=np.int32), np.array([5.0, np.nan, 1.0, 3.0, np.nan, 2.0, 4.0])
+    assert strata([numbers[:4], labels], 4).tolist() == [2, -1, 0, 0]
+    # fifths of 1, 2, 3, 4, 5 end at 1.8, 2.6, 3.4 and 4.2
+    assert strata([numbers], 7).tolist() == [4, -1, 0, 2, -1, 1, 3]
+    assert strata([np.full(2, np.nan)], 2).tolist() == [-1, -1]
 
 
 def test_of_equally_even_folds_a_cluster_goes_into_the_smallest() -> None:

@@ -43,8 +43,8 @@ from merbench.training import (
     run_baseline,
     training_set,
 )
-from merbench.training.prediction import Model
 from merbench.training.records import find_runs, read_run
+from merbench.training.stored_models import Model
 from tests.training.conftest import DECLARATION, SmallTrack
 from tests.training.test_declaration import write
 from tests.training.test_plugin_errors import MODEL

@@ -22,7 +22,8 @@ from torch import Tensor
 from merbench.errors import UsageError
 from merbench.training.missing import Draws, Lengths
 from merbench.training.networks.scaling import Kind, Scaling, mapped, vectors_of
-from merbench.training.samples import FeatureSet, Rows, Sequences
+from merbench.training.samples import FeatureSet
+from merbench.training.sequences import Rows, Sequences
 
 ROWS_OF_A_PIECE, VALUES_OF_A_PIECE = 1 << 17, 1 << 26
 """How many padded rows of sequences, and values of them, are trained on at once, unless a sequence has more."""

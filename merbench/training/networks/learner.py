@@ -28,7 +28,7 @@ from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule, clip, optimiser
 from merbench.training.networks.order import Order, blocks
 from merbench.training.networks.scaling import Scaling
-from merbench.training.samples import Rows
+from merbench.training.sequences import Rows
 
 T = TypeVar("T")
 Value = tuple[float, ...]

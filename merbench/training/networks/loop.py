@@ -22,7 +22,7 @@ from merbench.training.networks.checkpoints import Checkpoint, History
 from merbench.training.networks.learner import Learner, Outputs, Value
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.protocol import Curve, Setup
-from merbench.training.samples import Rows
+from merbench.training.sequences import Rows
 
 ValueOf = Callable[[Rows, Outputs], Value]
 """The ranking values, higher is better, of outputs for some rows."""

@@ -32,8 +32,9 @@ from merbench.training.networks.optimisation import Schedule
 from merbench.training.networks.order import Order
 from merbench.training.networks.scaling import Kind, Scaling
 from merbench.training.protocol import CrossFit, Curve, Predictions, Setup
-from merbench.training.samples import Division, FeatureSet, Rows, TrainingSet
+from merbench.training.samples import Division, FeatureSet, TrainingSet
 from merbench.training.selection import ranking_signs, ranking_value
+from merbench.training.sequences import Rows
 
 MOST_FOLDS = 10_000
 """How many folds stored weights may have."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from merbench.errors import UsageError
 from merbench.training.networks.batches import Data
-from merbench.training.samples import Rows
+from merbench.training.sequences import Rows
 
 ROWS_AT_ONCE = 4096
 """How many samples of a fold are evaluated at once."""

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from merbench.training.samples import FeatureSet, Rows, Sequences
+from merbench.training.samples import FeatureSet
+from merbench.training.sequences import Rows, Sequences
 
 Kind = Literal["vectors", "sequences", "dialogues"]
 """A vector per sample and feature; its rows; or dialogues of samples with vectors."""
