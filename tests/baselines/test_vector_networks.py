@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,20 @@ import torch
 
 from merbench.corpus.candidates import open_candidates
 from merbench.training import Setup, Storable, feature_set, load_baseline, training_set
+from merbench.training.networks import checkpoints
 from merbench.training.networks.batches import Batch
+from merbench.training.protocol import NO_LOG, Log
 from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import SmallTrack
 
-NETWORKS: dict[str, dict[str, Any]] = {"lf-dnn": {"hidden": 8}, "lmf": {"hidden": 8}, "tfn": {"hidden": 4}}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "lf-dnn": {"hidden": 8},
+    "lmf": {"hidden": 8},
+    "misa": {"hidden": 8, "feed_forward": 16},
+    "mmim": {"hidden": 8},
+    "self-mm": {"hidden": 8},
+    "tfn": {"hidden": 4},
+}
 """Small options of every network of ordinary layers that is given vectors."""
 
 WIDTHS = {"audio": 5, "video": 3, "text": 4}
@@ -56,8 +66,9 @@ def test_gradients_of_identical_rows_are_finite(name: str, n: int) -> None:
         batch, inputs={key: x.expand(n, -1) for key, x in batch.inputs.items()}, samples=torch.zeros(n).long()
     )
     sum(output.square().sum() for output in network(same).values()).backward()
-    gradients = [parameter.grad for parameter in network.parameters()]
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 @every_network
@@ -73,3 +84,36 @@ def test_it_learns_and_its_stored_weights_predict_the_same(name: str, small_trac
     for target, values in fitted.predict(test).outputs.items():
         assert np.ptp(values, axis=0).max() > 0
         np.testing.assert_array_equal(restored.predict(test).outputs[target], values)
+
+
+class Interrupting:
+    """A log that interrupts training after an epoch."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def epoch(self, epoch: int, values: object) -> None:
+        if epoch == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["mmim", "self-mm"])
+def test_what_is_remembered_of_samples_outlives_an_interruption(
+    name: str, small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    train = training_set(open_candidates(small_track(), "train"), ["quiet", "loud"])
+    loaded = load_baseline(name)
+    options = loaded.options("small", {**NETWORKS[name], "epochs": 5, "batch_size": 8})
+
+    def trained(state: Path | None, log: Log = NO_LOG) -> Any:
+        baseline: Any = loaded.build(options, Setup(n_folds=2, device_name="cpu", state=state, log=log))
+        baseline.fit(train)
+        return baseline.weights()
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, Interrupting(4))
+    expected, resumed = trained(None), trained(tmp_path)
+    assert not any("remembered" in part for part in expected)
+    for part, values in expected.items():
+        np.testing.assert_array_equal(resumed[part], values)
