@@ -16,6 +16,7 @@ import typer
 from merbench.cli import (
     banks,
     baselines,
+    claims,
     corpus,
     corrupt,
     extract,
@@ -36,7 +37,15 @@ from merbench.errors import TRACEBACK, MerbenchError, OutputError, UsageError, f
 COMMANDS = {
     "Tracks": (tracks.tracks, tracks.metrics, tracks.describe, tracks.init),
     "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
-    "Baselines": (baselines.baselines, baselines.run_baseline, tune.tune, runs.predict, baselines.ensemble, runs.runs),
+    "Baselines": (
+        baselines.baselines,
+        baselines.run_baseline,
+        tune.tune,
+        runs.predict,
+        baselines.ensemble,
+        runs.runs,
+        claims.claims,
+    ),
     "Leaderboards": (leaderboard.enter, leaderboard.validate_entries, leaderboard.leaderboard),
     "Features": (extract.extract,),
     "Corruption": (corrupt.corruptions, corrupt.corrupt, robustness.robustness),

@@ -21,7 +21,7 @@ from merbench.files.paths import list_folders, require_apart
 
 if TYPE_CHECKING:
     from merbench.corpus.candidates import Candidates
-    from merbench.report import Report
+    from merbench.report import Document
 
 
 SYSTEMS = "Systems"
@@ -267,7 +267,7 @@ def form_of(output: str) -> options.ReportFormat:
     return _SUFFIXES[suffix]
 
 
-def rendered(report: Report, form: options.ReportFormat, output: str) -> str:
+def rendered(report: Document, form: options.ReportFormat, output: str) -> str:
     """Return a report in a format; a table is as wide as the terminal, if it is printed there."""
     match form:
         case options.ReportFormat.table:

@@ -1,0 +1,267 @@
+"""Claims about scores: the runs that they need, which are trained once and kept, and what these show.
+
+Conventions:
+    A run is trained with the seeds 0, 1, …, n - 1, into `<root>/<track>/<baseline>-<digest of its inputs>`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from merbench.charts import require_matplotlib
+from merbench.claims.report import Measured
+from merbench.corpus.candidates import Candidates
+from merbench.errors import UnknownName, UsageError, listed
+from merbench.files.reading import sha256_bytes
+from merbench.scoring import resampling_of, seed_differences, seed_intervals
+from merbench.significance import t_ends
+from merbench.submission import Submission, read_submission
+from merbench.track import OVERALL, Track
+from merbench.training.claim import Inequality, NonInferiority, Place, Published, Side
+from merbench.training.output import SUBMISSION
+from merbench.training.plan import Plan, with_learning
+from merbench.training.records import StoredRun, read_run
+from merbench.training.run import kept_run
+from merbench.training.selection import ranking_signs
+from merbench.training.trainings import RunSettings, Trainings
+from merbench.training.tuning.result import BEST
+from merbench.training.tuning.trials import SearchSettings, require_optuna, tune
+
+Scored = Inequality | NonInferiority | Published
+
+
+@dataclass(frozen=True, eq=False)
+class KeptRun:
+    """The training of a system on a track with several seeds; it is done once, wherever it is asked for.
+
+    Attributes:
+        track: the track, as it is declared.
+        baseline: the folder of the baseline.
+        settings: how it is trained.
+        trials: how many trials search its options first; 0: they are not searched.
+        root: the folder of all such runs.
+    """
+
+    track: Track = field(repr=False)
+    baseline: Path
+    settings: RunSettings
+    trials: int
+    root: Path
+
+    @property
+    def _trainings(self) -> Trainings:
+        return Trainings(with_learning(self.track, self.settings.learning), self.baseline, self.settings)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where it is; what is missing here that it needs is an error."""
+        trainings, space = self._trainings, ""
+        if self.trials:
+            loaded = trainings.loaded
+            space = str(loaded.space(trainings.fixed, loaded.preset(self.settings.preset), {}))
+        inputs = [trainings.digest, trainings.seeds, self.trials, space]
+        digest = sha256_bytes(json.dumps(inputs).encode())[:12]
+        return (self.root / self.track.id / f"{trainings.loaded.name}-{digest}").absolute()
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder of the run itself."""
+        return self.folder / BEST if self.trials else self.folder
+
+    def train(self) -> None:
+        """Train it, unless it was."""
+        settings = self.settings
+        if not self.trials:
+            kept_run(self.track, self.baseline, settings, output=self.folder)
+            return
+        search = SearchSettings(
+            trials=self.trials,
+            options=settings.options,
+            preset=settings.preset,
+            learning=settings.learning,
+            features=settings.features,
+            runs=len(settings.seeds or ()),
+            device=settings.device,
+        )
+        if tune(self.track, self.baseline, search, output=self.folder) is None:
+            raise UsageError(f"{self.folder}: another process searches options here; try again when it is done")
+
+    def read(self) -> StoredRun:
+        """Return the run, after it was trained."""
+        return read_run(self.run_folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A claim at one place: the systems, each with the runs of which the best one is taken.
+
+    Attributes:
+        claim: the claim.
+        key: the key of the metric; the name of the diagnostic where one is claimed.
+        plan: what is learned from and answered at the place.
+        sides: the runs of the system, then those of the control, where there is one.
+    """
+
+    claim: Scored
+    key: str
+    plan: Plan = field(repr=False)
+    sides: tuple[tuple[KeptRun, ...], ...]
+
+    @property
+    def runs(self) -> Iterator[KeptRun]:
+        """All runs that are needed."""
+        return (run for side in self.sides for run in side)
+
+    @property
+    def data_signature(self) -> dict[str, str]:
+        """What a result depends on of the corpora: their digests, and those of all features of the sides."""
+        plans = [run._trainings.plan for run in self.runs]
+        corpora = {each.corpus.name: each.corpus.digest for plan in plans for each in (plan.train, plan.test)}
+        features = {
+            name: plan.test.corpus.declaration.content.features[name] for plan in plans for name in plan.features
+        }
+        return {
+            "corpus": " ".join(f"{name}#{digest[:16]}" for name, digest in sorted(corpora.items())),
+            "features": " ".join(f"{name}#{digest[:16]}" for name, digest in sorted(features.items())),
+        }
+
+    def measured(self) -> Measured:
+        """Return what the runs show; they have been trained."""
+        claim, chosen = self.claim, [self._best(side) for side in self.sides]
+        remark = "; ".join(
+            f"best feature of the {name}: {listed(list(run.record.features))}"
+            for name, side, run in zip(("system", "control"), self.sides, chosen, strict=False)
+            if len(side) > 1
+        )
+        if isinstance(claim, Inequality) and claim.diagnostic:
+            return replace(self._diagnosed(chosen[0]), remark=remark)
+        how = resampling_of(self.plan.test)
+        read = [_submissions(run, self.plan.test, claim.seeds) for run in chosen]
+        if len(read) == 1:
+            interval = seed_intervals(read[0], "system", how).get(self.key)
+            value = seed_mean(chosen[0], self.key)
+            low, high = (None, None) if interval is None else (interval.low, interval.high)
+            return Measured((value,), low, high, self.key, remark=remark)
+        made = {each.key: each for each in seed_differences(read[0], read[1], ("system", "control"), how)}
+        row = made[self.key]
+        difference, low, high = row.difference, row.low, row.high
+        if not row.higher_is_better:
+            difference, low, high = -difference, None if high is None else -high, None if low is None else -low
+        return Measured((difference,), low, high, self.key, row.value_a, row.value_b, remark)
+
+    def _best(self, side: Sequence[KeptRun]) -> StoredRun:
+        """Return the run with the best mean of its cross-validated ranking values; of equally good ones the first."""
+        runs = [each.read() for each in side]
+        ((key, sign), *_) = ranking_signs(self.plan.track)
+
+        def value(run: StoredRun) -> float:
+            mean = run.record.cross_validated[key].mean if key in run.record.cross_validated else None
+            return -math.inf if mean is None or not math.isfinite(mean) else sign * mean
+
+        return max(runs, key=value)
+
+    def _diagnosed(self, run: StoredRun) -> Measured:
+        """Return the mean of a diagnostic over the folds of every seed, and Student's interval over the seeds."""
+        values = [_diagnostic(each, self.key) for each in run.content["runs"]]
+        mean = fmean(values)
+        low, high = t_ends(
+            mean, stdev(values) / math.sqrt(len(values)), self.plan.track.intervals.level, len(values) - 1
+        )
+        return Measured((mean,), mean if low is None else low, mean if high is None else high, self.key)
+
+
+def check_of(
+    claim: Scored, place: Place, track: Track, key: str, sides: Sequence[tuple[Path, Side]], how: tuple[str, Path]
+) -> Check:
+    """Return a claim at a place, with the runs that it needs; nothing is trained.
+
+    Args:
+        claim: the claim.
+        place: one of its places.
+        track: the track there.
+        key: the metric, or the diagnostic.
+        sides: the folders of the baselines, and how they are run.
+        how: the device, and the folder of the runs.
+
+    Raises:
+        UnknownName: a corpus, or a feature, is not here.
+        MissingExtra: a package is not installed.
+        UsageError: a baseline cannot be run there.
+        WithheldReference: references are withheld.
+    """
+    made = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
+    check = Check(claim, key, made[0][0]._trainings.plan, made)
+    test = check.plan.test
+    if test.hidden:
+        raise UsageError(f"{track.id}: which samples of split '{test.split}' are scored is secret")
+    _ = test.references  # withheld ones are reported before anything is trained
+    if any(side.trials for _, side in sides):
+        require_optuna()
+        require_matplotlib()
+    for run in check.runs:
+        _ = run.folder
+    return check
+
+
+def _runs(
+    claim: Scored, place: Place, track: Track, folder: Path, side: Side, device: str, root: Path
+) -> Iterator[KeptRun]:
+    settings = RunSettings(
+        preset=side.preset,
+        learning={} if place.folds is None else {"folds": place.folds},
+        device=device,
+        seeds=list(range(claim.seeds)),
+        features=side.features or place.features,
+        options={**place.options, **side.options},
+        intervals=False,
+    )
+    run = KeptRun(track, folder, settings, side.trials, root)
+    if not side.best_feature:
+        yield run
+        return
+    for name in run._trainings.plan.features:
+        yield replace(run, settings=replace(settings, features=[name]))
+
+
+def metric_key(track: Track, name: str) -> str:
+    """Return the key of a metric of a track, by its key or short name; of an empty one, that of the first that ranks.
+
+    Raises:
+        UnknownName: the track has no such metric.
+    """
+    keys = {track.metric_label(spec): spec.key for spec in track.metrics} | {
+        spec.key: spec.key for spec in track.metrics
+    }
+    if any(spec.weight is not None for spec in track.metrics):
+        keys[OVERALL] = OVERALL
+    wanted = name or track.ranked_by[0]
+    if wanted not in keys:
+        raise UnknownName(f"metric of {track.id}", wanted, {track.metric_label(spec) for spec in track.metrics})
+    return keys[wanted]
+
+
+def seed_mean(run: StoredRun, key: str) -> float:
+    """Return the mean over seeds of a value on the test split."""
+    value = (run.record.test or {}).get(key)
+    if value is None or value.mean is None:
+        raise UsageError(f"{run.path}: has no value of {key}")
+    return value.mean
+
+
+def _submissions(run: StoredRun, candidates: Candidates, seeds: int) -> list[Submission]:
+    return [read_submission(run.folder / f"seed-{seed}" / SUBMISSION, candidates) for seed in range(seeds)]
+
+
+def _diagnostic(seed: Mapping[str, Any], name: str) -> float:
+    """Return the mean over folds, and parts, of what the networks of a seed show of themselves."""
+    shown = [part.get("details", {}).get("diagnostics", {}) for part in seed.get("parts", [seed])]
+    if not all(name in each for each in shown):
+        raise UnknownName("diagnostic", name, {key for each in shown for key in each}, "`diagnostics` of the network")
+    return fmean(value for each in shown for value in each[name])

@@ -1,0 +1,221 @@
+"""Results of claims as they are stored next to a baseline, in `claims.json`, with what they depend on.
+
+A file has what was measured, and no verdicts: these are made from it again. It comes from anywhere: it is bounded,
+checked, and nothing in it is executed.
+
+Conventions:
+    A signature is text by name. What a corpus would show of it (`CORPUS_KEYS`) is missing where the corpus is not here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from merbench.claims.report import Measured, Result
+from merbench.declarations import Declaration, declaration_problems
+from merbench.errors import MalformedFile, UsageError, json_text, listed, problem_lines
+from merbench.files.paths import find_folder
+from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
+from merbench.files.writing import write_text
+from merbench.scoring.signatures import minor_version
+from merbench.track import Track
+from merbench.training.claim import Claim, Exact, Place, Side
+from merbench.training.declaration import BaselineDeclaration, TrackSettings, read_baseline
+
+FILE = "claims.json"
+
+SCHEMA = "merbench.claims/1"
+
+MOST_BYTES, MOST_RESULTS = 2_000_000, 2_000
+
+CORPUS_KEYS = ("corpus", "features")
+
+Signature = dict[str, str]
+
+_Text = Annotated[str, Field(max_length=20_000)]
+_REMEDY = "delete it, and measure again: merbench claims --rerun --write"
+
+
+class Stored(Declaration):
+    """A result: which claim, where, what was measured, and what that depends on."""
+
+    claim: Annotated[str, Field(min_length=1, max_length=200)]
+    place: _Text = ""
+    values: tuple[float, ...] = Field(min_length=1, max_length=1_000, strict=False)
+    low: float | None = None
+    high: float | None = None
+    metric: _Text = ""
+    system: float | None = None
+    control: float | None = None
+    remark: _Text = ""
+    signature: dict[Annotated[str, Field(max_length=200)], _Text] = Field(max_length=50)
+
+    @property
+    def measured(self) -> Measured:
+        """What was measured."""
+        return Measured(self.values, self.low, self.high, self.metric, self.system, self.control, self.remark)
+
+
+class _File(Declaration):
+    results: tuple[Stored, ...] = Field(max_length=MOST_RESULTS, strict=False)
+
+
+def read_stored(folder: Path) -> dict[tuple[str, str], Stored]:
+    """Return the stored results of a baseline by claim and place; empty without the file.
+
+    Raises:
+        UsageError: the file is not such a file; all problems are listed.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(read_bounded(path, MOST_BYTES), parse_constant=_no_number)
+        schema = content.pop("schema", None) if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            raise ValueError("no schema" if schema is None else f"its schema is {schema!a:.60}")
+        results = _File.model_validate(content).results
+    except ValidationError as error:
+        problems = declaration_problems(error, lambda location: list((Stored if location else _File).model_fields))
+        raise UsageError(*problem_lines(f"{path} ({_REMEDY})", problems)) from error
+    except (MalformedFile, ValueError, RecursionError) as error:
+        why = str(error) if not isinstance(error, json.JSONDecodeError | RecursionError) else "not JSON, or cut off"
+        raise UsageError(f"{path}: not stored results of claims: {why}; {_REMEDY}") from error
+    by_key = {(each.claim, each.place): each for each in results}
+    if len(by_key) < len(results):
+        keys = [(each.claim, each.place) for each in results]
+        twice = listed(sorted({" ".join(key).strip() for key in keys if keys.count(key) > 1}))
+        raise UsageError(f"{path}: not stored results of claims: duplicate: {twice}; {_REMEDY}")
+    return by_key
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def write_stored(folder: Path, results: Sequence[Result]) -> Path:
+    """Write the results of a baseline that were measured; those of claims that it no longer makes are dropped.
+
+    What was stored before, and was neither measured nor looked at now, stays.
+
+    Args:
+        folder: the folder of the baseline.
+        results: all of its results, those that cannot be checked here, or were not measured, among them.
+    """
+    made = {
+        (row.claim, row.place): Stored(
+            claim=row.claim,
+            place=row.place,
+            values=row.measured.values,
+            low=row.measured.low,
+            high=row.measured.high,
+            metric=row.measured.metric,
+            system=row.measured.system,
+            control=row.measured.control,
+            remark=row.measured.remark,
+            signature=dict(row.signature),
+        )
+        for row in results
+        if row.measured is not None and not row.stored
+    }
+    declared = set(keys_of(read_baseline(folder).claims))
+    kept = {key: each for key, each in read_stored(folder).items() if key in declared and key not in made}
+    every = [each.model_dump(mode="json", exclude_defaults=True) for _, each in sorted({**kept, **made}.items())]
+    write_text(folder / FILE, json_text({"schema": SCHEMA, "results": every}))
+    return folder / FILE
+
+
+def keys_of(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
+    """Yield the name of every claim with the name of every place where it is checked."""
+    for claim in claims:
+        yield from ((claim.name, place) for place in place_names(claim))
+
+
+def place_names(claim: Claim) -> list[str]:
+    """Return the names of the places of a claim: the track, and features where they are declared."""
+    if isinstance(claim, Exact):
+        return [""]
+    names: list[str] = []
+    for place in claim.on:
+        name = place.track + (f" ({', '.join(place.features)})" if place.features else "")
+        same = sum(other.partition(" #")[0] == name for other in names)
+        names.append(f"{name} #{same + 1}" if same else name)
+    return names
+
+
+def exact_signature(folder: Path, claim: Exact) -> Signature:
+    """Return what an exact result depends on."""
+    files = [name for name in ("model.py", "claims.py") if (folder / name).is_file()]
+    return {
+        "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name"})),
+        **{name: sha256_file(folder / name)[:16] for name in files},
+        "merbench": minor_version(),
+    }
+
+
+def side_signature(folder: Path, side: Side, place: Place, track: Track) -> str:
+    """Return what a system depends on besides data: its code, its options, and those that are selected or searched."""
+    declared = read_baseline(folder)
+    options = declared_options(declared, side, place, track)
+    others = [find_folder("baseline", options[name]) for name in declared.trains if name in options]
+    preset = declared.presets[side.preset] if side.preset else None
+    fixed = {*declared.tracks.get(track.id, TrackSettings()).options, *place.options, *side.options}
+    fixed |= set(preset.options) if preset else set()
+    searched = (preset and preset.search) or declared.search if side.trials else {}
+    content = {
+        "baseline": folder.resolve().name,
+        "model.py": [sha256_file(each / "model.py")[:16] for each in (folder, *others)],
+        "options": options,
+        "select": {name: list(values) for name, values in declared.select.items() if name not in fixed},
+        "search": {name: item.model_dump(mode="json") for name, item in searched.items() if name not in fixed},
+        "folds": place.folds or (preset and preset.folds) or track.training.folds or declared.folds,
+    }
+    return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)
+
+
+def declared_options(declared: BaselineDeclaration, side: Side, place: Place, track: Track) -> dict[str, Any]:
+    """Return all options of a side, as `LoadedBaseline.options` does, without loading its code."""
+    settings = declared.tracks.get(track.id, TrackSettings())
+    preset = declared.presets[side.preset].options if side.preset else {}
+    return {**declared.defaults, **settings.options, **preset, **place.options, **side.options}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:16]
+
+
+def scored_signature(
+    claim: Any, place: Place, track: Track, key: str, sides: Mapping[str, tuple[Path, Side]]
+) -> Signature:
+    """Return what a result at a place depends on, without the data of the corpus.
+
+    Args:
+        claim: a claim that is not exact.
+        place: one of its places.
+        track: the track there, as it is learned.
+        key: the metric, or the diagnostic.
+        sides: `system`, and `control` where there is one: the folder of the baseline, and how it is run.
+    """
+    how = track.intervals
+    return {
+        "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name", "on"})),
+        "track": f"{track.key}#{track.fingerprint[:16]}",
+        "training": track.training.digest[:16],
+        "metric": key,
+        "seeds": f"0 to {claim.seeds - 1}",
+        "interval": f"t,{how.level:.15g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}|seeds within draws",
+        "merbench": minor_version(),
+        **{name: side_signature(folder, side, place, track) for name, (folder, side) in sides.items()},
+    }
+
+
+def differing(stored: Stored, signature: Signature) -> list[str]:
+    """Return the parts of its signature in which a stored result differs, as far as they are known here."""
+    theirs = stored.signature
+    names = {*signature, *(name for name in theirs if name not in CORPUS_KEYS)}
+    return sorted(name for name in names if signature.get(name) != theirs.get(name))
