@@ -23,6 +23,8 @@ from merbench.training.protocol import Baseline, Setup
 
 PARAMETERS, PRODUCTS = "parameters", "multiply_accumulates"
 
+_SETUP = Setup(device_name="cpu")
+
 MOST_NUMBERS = 1_000
 """How many numbers a function may return."""
 
@@ -94,11 +96,17 @@ def _repeatable() -> AbstractContextManager[None]:
 
 
 def _counted(loaded: LoadedBaseline, claim: Exact) -> int:
-    """Return the count of the network of one fold that a claim asks for."""
+    """Return the count of the network of one fold that a claim asks for.
+
+    It is the network of what `build` returns, or of what `network(setup)` of that returns, where it trains several.
+    """
     built: Any = getattr(_built(loaded, claim), "built", None)
     from merbench.training.networks.counts import Size, n_parameters, n_products, one_network, repeatable
     from merbench.training.networks.network import NetworkBaseline
 
+    if callable(getattr(built, "network", None)):
+        with loaded.code.blamed("failed in network"):
+            built = built.network(_SETUP)
     if not isinstance(built, NetworkBaseline):
         raise UsageError(f"baseline '{loaded.name}' is not a network of merbench, whose {claim.computes} are counted")
     if not claim.widths or not claim.labels:
@@ -110,4 +118,4 @@ def _counted(loaded: LoadedBaseline, claim: Exact) -> int:
 
 
 def _built(loaded: LoadedBaseline, claim: Exact) -> Baseline:
-    return loaded.build({**loaded.declaration.defaults, **claim.options}, Setup(device_name="cpu"))
+    return loaded.build({**loaded.declaration.defaults, **claim.options}, _SETUP)
