@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
@@ -84,6 +84,13 @@ class BaselineDeclaration(Declaration):
     def reads(self) -> dict[str, bool]:
         """How samples are read for it: arguments of `feature_set` and `training_set`."""
         return {"dialogues": self.samples == "dialogues", "missing": self.handles_missing}
+
+    @field_validator("most_features")
+    @classmethod
+    def _most_is_not_below_fewest(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and value < info.data.get("fewest_features", 1):
+            raise ValueError(f"is less than fewest_features, {info.data['fewest_features']}")
+        return value
 
     @field_validator("extra")
     @classmethod

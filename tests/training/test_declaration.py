@@ -161,6 +161,12 @@ def test_wrong_keys_are_reported_all_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_the_most_features_are_not_fewer_than_the_fewest(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", 'title = "Own"\nfewest_features = 3\nmost_features = 2\n')
+    with pytest.raises(DeclarationError, match=r"E207  most_features: 2: is less than fewest_features, 3$"):
+        load_baseline(folder)
+
+
 def test_a_folder_without_a_declaration_or_with_half_of_the_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
