@@ -51,7 +51,9 @@ class Options(Schedule):
         bottleneck: width of a linear layer before the heads; 0: there is none.
         causal: whether a step attends only to steps up to its own place, further by the difference of both lengths.
         positions: whether sinusoidal positions are added to what a stack reads.
-        dropout: share that is dropped in training of attention weights, of units, and of what a stack reads.
+        dropout: share of units, and of what a stack reads, that is dropped in training.
+        attention_dropout: share of the weights of attention that is dropped in training.
+        standardise: whether rows are standardised by what each fold learns from.
     """
 
     hidden: Width
@@ -63,6 +65,8 @@ class Options(Schedule):
     causal: bool
     positions: bool
     dropout: Dropout
+    attention_dropout: Dropout
+    standardise: bool
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a width that the heads do not divide, too."""
@@ -84,7 +88,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, options: Options) -> None:
         super().__init__()
-        self.heads, self.causal, self.dropout = options.heads, options.causal, options.dropout
+        self.heads, self.causal, self.dropout = options.heads, options.causal, options.attention_dropout
         self.inputs, self.output = xavier(width, 3 * width), xavier(width, width)
 
     def forward(self, target: Steps, source: Steps) -> Tensor:
@@ -242,4 +246,4 @@ def xavier(n_in: int, n_out: int) -> nn.Linear:
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), options, setup, kind="sequences", standardise=True)
+    return NetworkBaseline(partial(Network, options), options, setup, kind="sequences", standardise=options.standardise)
