@@ -168,6 +168,48 @@ def condition_curve(
     _save(figure, path)
 
 
+def rank_chart(
+    path: Path, ranks: Sequence[tuple[str, float]], groups: Sequence[tuple[int, int]], critical_difference: float
+) -> None:
+    """Draw mean ranks on a line, the critical difference above it, and a bar under systems that do not differ by it.
+
+    The critical-difference diagram of Demšar, 2006: the best half of the systems is named on the left.
+
+    Args:
+        path: `.svg` or `.png` file to write.
+        ranks: names and mean ranks, ascending.
+        groups: the first and the last number of systems that a bar joins.
+        critical_difference: in ranks.
+    """
+    n, n_left = len(ranks), (len(ranks) + 1) // 2
+    bars = 0.25 * len(groups)
+    figure = _figure(8.0, 1.2 + bars / 2 + 0.3 * n_left)
+    axes = figure.add_subplot()
+    axes.hlines(0, 1, n, color="black", linewidth=1)
+    for tick in range(1, n + 1):
+        axes.vlines(tick, 0, 0.15, color="black", linewidth=1)
+        axes.text(tick, 0.25, f"{tick}", ha="center", va="bottom", fontsize="small")
+    half = critical_difference / 2
+    axes.errorbar(1 + half, 1.2, xerr=half, color="black", capsize=4, linewidth=1.2)
+    axes.text(1 + half, 1.3, f"CD = {critical_difference:.2f}", ha="center", va="bottom", fontsize="small")
+    for row, (first, last) in enumerate(groups):
+        ends = ranks[first][1] - 0.03, ranks[last][1] + 0.03
+        axes.hlines(-0.25 * (row + 1), *ends, color=VALUE, linewidth=4)
+    margin = 0.06 * max(n - 1, 1)
+    for number, (name, rank) in enumerate(ranks):
+        is_left = number < n_left
+        depth = -(bars + 0.5 + 0.6 * (number if is_left else n - 1 - number))
+        edge = 1 - margin if is_left else n + margin
+        axes.plot([rank, rank, edge], [0, depth, depth], color="0.35", linewidth=1)
+        side = {"ha": "right"} if is_left else {"ha": "left"}
+        text = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
+        axes.text(edge + (-margin / 4 if is_left else margin / 4), depth, text, va="center", fontsize="small", **side)
+    axes.set_xlim(1 - margin, max(n + margin, 1.05 + critical_difference))
+    axes.set_ylim(-(bars + 0.6 * n_left + 0.3), 1.9)
+    axes.set_axis_off()
+    _save(figure, path)
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """Values with intervals, one below the other on one axis: names, values, and ends, None where there are none.

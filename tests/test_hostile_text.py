@@ -474,6 +474,8 @@ COMMANDS = [
     ["run-baseline", "mer-multi", "--baseline", "majority", "--set", HOSTILE],
     ["robustness", "mer-multi", "--baseline", "majority", "--grid", HOSTILE],
     ["robustness", "mer-multi", "--baseline", HOSTILE, "--grid", f"snr_db={HOSTILE}"],
+    ["benchmark", HOSTILE, "--baseline", HOSTILE],
+    ["benchmark", "mer-multi", "--baseline", f"{HOSTILE}=majority", "--set", f"{HOSTILE}.x=1"],
     ["leaderboard", HOSTILE, "--submissions", "."],
     ["leaderboard", "--submissions", FILE],
     ["validate-entries", HOSTILE, "--format", "github"],

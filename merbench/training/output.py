@@ -174,7 +174,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "test": mean_and_deviation(tested) if tested else None,
         **({"hold_out": list(run.hold_out)} if run.hold_out else {}),
         **({"warnings": list(run.warnings)} if run.warnings else {}),
-        **({} if test.hidden else {"inputs_digest": run.inputs_digest}),  # which depends on the references
+        "inputs_digest": run.inputs_digest,
         "versions": versions() | {name: number for part in trained for name, number in part.versions.items()},
         "wall_time_s": run.wall_time_s,
     }

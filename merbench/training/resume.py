@@ -46,7 +46,7 @@ def inputs_digest(plan: Plan, how: Mapping[str, Any]) -> str:
     """
     content = {
         "track": [plan.track.fingerprint, plan.track.training.digest],
-        "corpora": [_corpus(plan.train, plan.features), _corpus(plan.test, plan.features)],
+        "corpora": [_corpus(each, plan) for each in (plan.train, plan.test)],
         "features": list(plan.features),
         "versions": {name: text for name in ("merbench", *PACKAGES.values()) if (text := installed_version(name))},
         **how,
@@ -54,9 +54,13 @@ def inputs_digest(plan: Plan, how: Mapping[str, Any]) -> str:
     return sha256_bytes(json_text(content).encode())
 
 
-def _corpus(candidates: Candidates, features: tuple[str, ...]) -> list[Any]:
+def _corpus(candidates: Candidates, plan: Plan) -> list[Any]:
+    """Return what a corpus contributes; where a split is hidden, nothing that depends on its references."""
     corpus, content = candidates.corpus, candidates.corpus.declaration.content
-    return [corpus.name, corpus.digest, {name: content.features[name] for name in features}]
+    digests = [corpus.digest]
+    if plan.test.hidden:
+        digests = [content.samples, *([candidates.references.digest] if candidates is plan.train else [])]
+    return [corpus.name, *digests, {name: content.features[name] for name in plan.features}]
 
 
 class Unfinished:

@@ -114,14 +114,23 @@ def kept_run(
         UsageError: the folder has something else than a run. Otherwise as `run_baseline`.
     """
     if (output / RECORD).is_file():
-        stored = read_run(output)
         declared = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
-        wanted = Trainings(declared, baseline, settings)
-        seeds = [each.seed for each in stored.record.runs]
-        if stored.content.get("inputs_digest") == wanted.digest and seeds == wanted.seeds:
+        if (stored := stored_run(Trainings(declared, baseline, settings), output)) is not None:
             return stored
     run_baseline(track, baseline, settings, output=output, replace=True, progress=progress)
     return read_run(output)
+
+
+def stored_run(trainings: Trainings, folder: Path) -> StoredRun | None:
+    """Return the run in a folder if it has the same options, seeds, and all other inputs; None if it is another one.
+
+    Raises:
+        UsageError: the folder has no run.
+    """
+    stored = read_run(folder)
+    seeds = [each.seed for each in stored.record.runs]
+    is_same = stored.content.get("inputs_digest") == trainings.digest and seeds == trainings.seeds
+    return stored if is_same else None
 
 
 def default_folder(track: Track, baseline: str, hold_out: Sequence[str] = ()) -> Path:

@@ -1,0 +1,282 @@
+"""The runs of systems on tracks: which there are, what each needs, and that they are trained, in several processes.
+
+Conventions:
+    A cell is a system on a track. Its run is in the folder `<track>/<system>` of the benchmark's, and depends on no
+    other cell, so that any number of processes gives the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from merbench.corpus import Corpus
+from merbench.declarations import KEBAB
+from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
+from merbench.errors import MerbenchError, OutputError, UsageError, contained, did_you_mean, listed, plural
+from merbench.track import Track, load_track
+from merbench.training.declaration import LoadedBaseline, Options, load_baseline
+from merbench.training.output import RECORD
+from merbench.training.plan import with_learning
+from merbench.training.run import kept_run, stored_run
+from merbench.training.trainings import RunSettings, Trainings
+
+N_SEEDS = 5
+"""How many seeds a system is trained with, where neither the caller nor a preset says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """What is trained: a baseline, under a name of its own.
+
+    Attributes:
+        name: of lower-case words and digits, such as `no-context`.
+        baseline: a name, or a folder.
+        preset: a preset of the baseline, such as `paper`.
+        options: options that differ from those declared.
+    """
+
+    name: str
+    baseline: str | Path
+    preset: str | None = None
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings:
+    """How the systems are trained and compared.
+
+    Attributes:
+        seeds: seeds of every system; None takes those of its preset, else 0 to 4.
+        options: options of all systems that have them; those of a system replace them.
+        features: features to learn from by the track's id, under the empty id those of all other tracks; without an
+            entry, what a baseline declares for the track, else all.
+        folds: folds of cross-validation; None takes those of the preset, the track or the baseline.
+        device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
+        workers: processes on this machine, between which the cells are shared.
+        engine: `local`, or `dask://host:port`.
+    """
+
+    seeds: Sequence[int] | None = None
+    options: Options = field(default_factory=dict)
+    features: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    folds: int | None = None
+    device: str = "auto"
+    workers: int = 1
+    engine: str = "local"
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"the number of workers must be at least 1, not {self.workers}")
+
+
+@dataclass(frozen=True, eq=False)
+class CellPlan:
+    """A system on a track: what is trained, into which folder, or why it cannot be."""
+
+    track: Track
+    system: System
+    loaded: LoadedBaseline
+    settings: RunSettings
+    folder: Path
+    problem: str = ""
+    is_done: bool = False  # whether the folder has this run already
+    cost: float = 0.0  # how long it takes, in no unit; unknown of baselines that differ in more than data and epochs
+
+    @property
+    def name(self) -> str:
+        """The name of the unit of work, for people."""
+        return f"{self.system.name} on {self.track.id}"
+
+
+def planned(
+    tracks: Sequence[str | Path | Track],
+    systems: Sequence[str | Path | System],
+    settings: BenchmarkSettings,
+    folder: Path,
+    *,
+    replace: bool,
+) -> list[CellPlan]:
+    """Return all cells, track by track; what is wrong with a single one is in it, everything else is raised.
+
+    Raises:
+        UnknownName: no such track, baseline or preset.
+        DeclarationError: an option of a system is unknown, or not allowed.
+        UsageError: two tracks or systems have one name; no system has an option; a folder has another run, and runs are
+            not replaced.
+    """
+    loaded_tracks = [track if isinstance(track, Track) else load_track(track) for track in tracks]
+    named = [_named(system) for system in systems]
+    _require_distinct("track", [track.id for track in loaded_tracks])
+    _require_distinct("system", [system.name for system in named])
+    baselines = [load_baseline(system.baseline) for system in named]
+    own_options = _options(named, baselines, settings.options)
+    _require_tracks(settings.features, [track.id for track in loaded_tracks])
+    cells = []
+    for track in loaded_tracks:
+        for system, loaded, options in zip(named, baselines, own_options, strict=True):
+            how = RunSettings(
+                preset=system.preset,
+                learning={} if settings.folds is None else {"folds": settings.folds},
+                device=settings.device,
+                seeds=_seeds(loaded, system, settings),
+                features=settings.features.get(track.id, settings.features.get("")),
+                options=options,
+                intervals=False,
+            )
+            cell = CellPlan(track, system, loaded, how, folder / track.id / system.name)
+            cells.append(_checked(cell))
+    _require_replaceable(cells, replace=replace)
+    return cells
+
+
+def _named(system: str | Path | System) -> System:
+    made = system if isinstance(system, System) else System(name=Path(system).resolve().name, baseline=system)
+    if not re.match(KEBAB, made.name):
+        raise UsageError(f"system '{made.name}': a name is of lower-case words and digits joined by '-'")
+    return made
+
+
+def _require_distinct(noun: str, names: Sequence[str]) -> None:
+    if not names:
+        raise UsageError(f"a benchmark needs at least one {noun}")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        remedy = "; name one of them otherwise: NAME=BASELINE" if noun == "system" else ""
+        raise UsageError(f"two {noun}s are named {listed(twice)}{remedy}")
+
+
+def _require_tracks(features: Mapping[str, Sequence[str]], ids: Sequence[str]) -> None:
+    if unknown := [name for name in features if name and name not in ids]:
+        raise UsageError(
+            f"features of track '{unknown[0]}': the tracks are {listed(list(ids), 12)}{did_you_mean(unknown[0], ids)}"
+        )
+
+
+def _options(systems: Sequence[System], baselines: Sequence[LoadedBaseline], shared: Options) -> list[dict[str, Any]]:
+    """Return the options of every system: those of all that it has, then its own; unknown ones raise."""
+    known = [[option.name for option in dataclasses.fields(loaded.module.Options)] for loaded in baselines]
+    every = sorted({name for names in known for name in names})
+    if unknown := [name for name in shared if name not in every]:
+        hint = f"they have {listed(every, 30)}{did_you_mean(unknown[0], every)}"
+        raise UsageError(f"no system has the option {listed(unknown)}; {hint}")
+    made = []
+    for system, loaded, names in zip(systems, baselines, known, strict=True):
+        options = {**{name: value for name, value in shared.items() if name in names}, **system.options}
+        loaded.options("", {**loaded.preset(system.preset).options, **options})  # an unknown or wrong one raises
+        made.append(options)
+    return made
+
+
+def _seeds(loaded: LoadedBaseline, system: System, settings: BenchmarkSettings) -> Sequence[int]:
+    if settings.seeds is not None:
+        return settings.seeds
+    return loaded.preset(system.preset).seeds or range(N_SEEDS)
+
+
+def _checked(cell: CellPlan) -> CellPlan:
+    """Return a cell with what is known before it is trained: that it cannot be, that it was, or about how long."""
+    try:
+        trainings = _trainings(cell)
+        plan, options = trainings.plan, trainings.options
+        if (cell.folder / RECORD).is_file() and stored_run(trainings, cell.folder) is not None:
+            return dataclasses.replace(cell, is_done=True)
+    except OutputError:
+        raise
+    except MerbenchError as error:
+        return dataclasses.replace(cell, problem=_line(str(error)))
+    except Exception as error:  # of the baseline's own code
+        return dataclasses.replace(cell, problem=_line(contained(error)))
+    sizes = [_size(plan.train.corpus, name) for name in plan.features]
+    epochs, n_learned = options.get("epochs", 1), sum(len(part.learned) for part in plan.parts)
+    cost = sum(sizes) * n_learned * len(trainings.seeds) * (epochs if isinstance(epochs, int) else 1)
+    return dataclasses.replace(cell, cost=float(cost))
+
+
+def _size(corpus: Corpus, feature: str) -> int:
+    """Return the bytes of a feature's file, which say how many rows its sequences have without reading them."""
+    return (corpus.folder / corpus.declaration.feature_file(feature)).stat().st_size
+
+
+def _trainings(cell: CellPlan) -> Trainings:
+    return Trainings(with_learning(cell.track, cell.settings.learning), cell.loaded.folder, cell.settings)
+
+
+def _require_replaceable(cells: Sequence[CellPlan], *, replace: bool) -> None:
+    """Raise `UsageError` where a run would be lost that was trained with something else."""
+    other = [cell for cell in cells if not (cell.is_done or cell.problem) and (cell.folder / RECORD).is_file()]
+    if other and not replace:
+        where = listed([str(cell.folder) for cell in other])
+        raise UsageError(
+            f"{where}: {plural(len(other), 'run')} with other options, seeds, features, data or versions; --force "
+            "trains again, --output names another folder"
+        )
+
+
+def trained(
+    cells: Sequence[CellPlan], settings: BenchmarkSettings, progress: ShowProgress | None
+) -> Iterator[tuple[CellPlan, str]]:
+    """Train all cells that can be trained and are not done, the longest first; yield each, and why it failed or ""."""
+    waiting = sorted((cell for cell in cells if not (cell.is_done or cell.problem)), key=lambda cell: -cell.cost)
+    by_name = {cell.name: cell for cell in waiting}
+    n_before = sum(cell.is_done for cell in cells)
+    total = n_before + len(waiting)
+    show = progress or (lambda text, done, total: None)
+    show("runs", n_before, total)
+    for n, done in enumerate(_done(by_name, settings, progress), n_before + 1):
+        show("runs", n, total)
+        yield by_name[done.name], _problem(done)
+
+
+def _done(
+    cells: Mapping[str, CellPlan], settings: BenchmarkSettings, progress: ShowProgress | None
+) -> Iterator[Done[None]]:
+    workers = min(settings.workers, len(cells))
+    if workers > 1 or (cells and require_engine(settings.engine) is not None):
+        units = [(name, _unit(cell)) for name, cell in cells.items()]
+        with closing(run(_train, units, workers=max(workers, 1), engine=settings.engine)) as finished:
+            yield from finished
+        return
+    for name, cell in cells.items():  # here an interrupt ends a training after its epoch
+        try:
+            _train(_unit(cell), _shown(name, progress))
+            yield Done(name)
+        except Exception as error:
+            yield Done(name, error=error)
+
+
+_Unit = tuple[Track, Path, RunSettings, Path]
+"""What another process needs of a cell: it reads the rest itself."""
+
+
+def _unit(cell: CellPlan) -> _Unit:
+    return cell.track, cell.loaded.folder.absolute(), cell.settings, cell.folder.absolute()
+
+
+def _train(unit: _Unit, progress: ShowProgress | None = None) -> None:
+    track, baseline, settings, folder = unit
+    kept_run(track, baseline, settings, output=folder, progress=progress)
+
+
+def _shown(name: str, progress: ShowProgress | None) -> ShowProgress | None:
+    return None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
+
+
+def _problem(done: Done[None]) -> str:
+    """Return why a cell was not trained; a disk that is full, and whatever is no exception, ends everything."""
+    match done.error:
+        case None:
+            return ""
+        case WorkerDied():
+            return done.error.reason
+        case Exception() if not isinstance(done.error, OutputError):
+            return _line(contained(done.error))
+    raise done.error
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,122 @@
+"""Ranks of systems on several tracks, and whether they differ (Demšar, 2006, *Statistical Comparisons of Classifiers*).
+
+Conventions:
+    k systems, N tracks. Ranks begin at 1, the best; equal values share the mean of their ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from merbench.resampling import DECIMALS
+
+Floats = NDArray[np.float64]
+
+
+def average_ranks(values: Floats, decimals: int, *, higher_is_better: bool) -> Floats:
+    """Return the ranks along the first axis, of values as they are displayed; NaN where one of them has no value.
+
+    Args:
+        values: `(k,)`, or `(k, B)` for B resamples.
+        decimals: how many decimals of a value are compared.
+        higher_is_better: the direction.
+    """
+    from scipy.stats import rankdata
+
+    shown = np.rint(np.rint(values * 10**DECIMALS) / 10 ** (DECIMALS - decimals))
+    return np.asarray(rankdata(-shown if higher_is_better else shown, axis=0), dtype=np.float64)
+
+
+def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    """Return the systems and the tracks of the largest part of a matrix in which no value is missing.
+
+    Of several parts with as many values, that with the most systems, then the one with the first tracks.
+
+    Args:
+        has_value: `(k, N)`.
+
+    Returns:
+        Numbers of rows and columns, ascending; none if there is no value.
+    """
+    of_systems = [frozenset(np.flatnonzero(row).tolist()) for row in has_value]
+    shared: set[frozenset[int]] = set()
+    for own in of_systems:
+        shared |= {own, *(tracks & own for tracks in shared)}
+    best: tuple[list[int], list[int]] = [], []
+    for tracks in sorted(map(sorted, shared)):
+        systems = [number for number, own in enumerate(of_systems) if own.issuperset(tracks)]
+        if tracks and (len(systems) * len(tracks), len(systems)) > (len(best[0]) * len(best[1]), len(best[0])):
+            best = systems, tracks
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Friedman:
+    """The test of the hypothesis that all systems are equally good.
+
+    Attributes:
+        chi_square: Friedman's statistic, corrected for equal ranks, with k - 1 degrees of freedom.
+        p_chi_square: its p.
+        f: the statistic of Iman and Davenport (1980), with k - 1 and (k - 1) (N - 1) degrees of freedom, which is less
+            conservative; None if it is infinite, where all tracks agree.
+        p: its p.
+        degrees: the degrees of freedom of F.
+    """
+
+    chi_square: float
+    p_chi_square: float
+    f: float | None
+    p: float
+    degrees: tuple[int, int]
+
+
+def friedman(ranks: Floats) -> Friedman | None:
+    """Return Friedman's test of `(k, N)` ranks; None of fewer than two systems or tracks, or where all are equal."""
+    from scipy.stats import chi2, f
+
+    k, n = ranks.shape
+    spread = float(np.square(ranks - (k + 1) / 2).sum())
+    if k < 2 or n < 2 or not spread:
+        return None
+    # Without equal ranks, the spread is n k (k² - 1) / 12, and this is Demšar's formula.
+    chi_square = (k - 1) * float(np.square(ranks.sum(axis=1) - n * (k + 1) / 2).sum()) / spread
+    degrees, largest = (k - 1, (k - 1) * (n - 1)), n * (k - 1)
+    statistic = (n - 1) * chi_square / (largest - chi_square) if largest - chi_square > 1e-9 * largest else math.inf
+    return Friedman(
+        chi_square=round(chi_square, DECIMALS),
+        p_chi_square=round(float(chi2.sf(chi_square, k - 1)), DECIMALS),
+        f=round(statistic, DECIMALS) if math.isfinite(statistic) else None,
+        p=round(float(f.sf(statistic, *degrees)), DECIMALS),
+        degrees=degrees,
+    )
+
+
+def critical_difference(k: int, n: int, alpha: float) -> float:
+    """Return by how much the mean ranks of two of k systems on n tracks differ significantly (Nemenyi, 1963).
+
+    q √(k (k + 1) / 6 n), where q √2 is the quantile 1 - alpha of the studentised range of k normal values.
+    """
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - alpha, k, math.inf)) / math.sqrt(2)
+    return round(q * math.sqrt(k * (k + 1) / (6 * n)), DECIMALS)
+
+
+def groups(mean_ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
+    """Return the first and the last system of every largest group that has no significant difference in it.
+
+    Args:
+        mean_ranks: ascending.
+        difference: the critical difference; a difference as large is significant.
+    """
+    made: list[tuple[int, int]] = []
+    for first, rank in enumerate(mean_ranks):
+        last = max(i for i, other in enumerate(mean_ranks) if i == first or round(other - rank, DECIMALS) < difference)
+        if last > first and (not made or last > made[-1][1]):
+            made.append((first, last))
+    return made
