@@ -17,6 +17,7 @@ from merbench.claims.stored import (
     Stored,
     differing,
     exact_signature,
+    given_options,
     place_names,
     read_stored,
     scored_signature,
@@ -110,7 +111,8 @@ class _Row:
         stored = self.stored
         if stored is not None and not failed:
             if not (others := differing(stored, signature)):
-                return self.measured(stored.measured, stored.signature, stored=True)
+                result = self.measured(stored.measured, stored.signature, stored=True)
+                return replace(result, why="", failed=False)
             why = f"{why}; the stored result is of another signature: {', '.join(others)}"
         return replace(self.result, why=why, failed=failed, signature=signature)
 
@@ -230,33 +232,38 @@ def _rows_of(claimant: _Claimant, claim: Claim, where: str, problems: list[Probl
             problem(f".{name}", error)
             return
     for n, (place, name) in enumerate(zip(claim.on, place_names(claim), strict=True)):
+        learning = {} if place.folds is None else {"folds": place.folds}
+        track, key, why = None, "", ""
         try:
-            track = load_track(place.track)
-            learning = {} if place.folds is None else {"folds": place.folds}
-            diagnostic = claim.diagnostic if isinstance(claim, Inequality) else ""
-            key = diagnostic or metric_key(track, claim.metric)
+            track = with_learning(load_track(place.track), learning)
+            key = metric_key(track, claim.metric) if not _diagnostic(claim) else _diagnostic(claim)
         except UsageError as error:
-            problem(f".on[{n}]", error)
-            continue
-        result = Result(*about, _check_text(claim, track, key), name, UNCHECKED)
-        yield _Row(claimant, claim, result, place, with_learning(track, learning), key)
+            if track is not None or not isinstance(error, UnknownName):
+                problem(f".on[{n}]", error)
+                continue
+            why = str(error)  # tracks of one's own may be elsewhere
+        result = Result(*about, _check_text(claim, track, key), name, UNCHECKED, why=why, failed=bool(why))
+        yield _Row(claimant, claim, result, place, track, key)
 
 
-def _check_text(claim: Inequality | NonInferiority | Published, track: Track, key: str) -> str:
-    short = {spec.key: track.metric_label(spec) for spec in track.metrics}.get(key, key)
+def _diagnostic(claim: Claim) -> str:
+    return claim.diagnostic if isinstance(claim, Inequality) else ""
+
+
+def _check_text(claim: Inequality | NonInferiority | Published, track: Track | None, key: str) -> str:
+    names = {} if track is None else {spec.key: track.metric_label(spec) for spec in track.metrics}
+    short = _diagnostic(claim) or names.get(key, key) or claim.metric or "what ranks first"
     if isinstance(claim, Published):
         return f"{short} = {claim.value:g} ± {claim.tolerance:g}"
     bound = f"> -{claim.margin:g}" if isinstance(claim, NonInferiority) else "> 0"
-    return (
-        f"{short} {bound}" if isinstance(claim, Inequality) and claim.diagnostic else f"difference of {short} {bound}"
-    )
+    return f"{short} {bound}" if _diagnostic(claim) else f"difference of {short} {bound}"
 
 
 def _signature(row: _Row) -> Signature:
     """Return what a result depends on, as far as it is known without a corpus."""
     if isinstance(row.claim, Exact):
         return exact_signature(row.claimant.folder, row.claim)
-    assert row.place is not None and row.track is not None
+    assert row.place is not None
     return scored_signature(row.claim, row.place, row.track, row.key, row.claimant.sides(row.claim))
 
 
@@ -269,11 +276,13 @@ def _require_valid(rows: Sequence[_Row]) -> None:
             if isinstance(row.claim, Exact):
                 require_computable(row.claimant.loaded, row.claim)
                 continue
-            assert row.place is not None and row.track is not None
+            if row.track is None:
+                continue
+            assert row.place is not None
             for folder, side in row.claimant.sides(row.claim).values():
                 loaded = row.claimant.loaded if folder == row.claimant.folder else load_baseline(folder)
                 preset = loaded.preset(side.preset)
-                fixed = {**preset.options, **row.place.options, **side.options}
+                fixed = {**preset.options, **given_options(loaded.declaration, side, row.place)}
                 loaded.options(row.track.id, fixed)
                 if side.trials:
                     loaded.space(fixed, preset, {})
@@ -300,7 +309,10 @@ def _exact(row: _Row, claim: Exact) -> Result:
 def _prepared(row: _Row, settings: Settings) -> Result | tuple[Check, Signature]:
     """Return what is stored, or why it cannot be checked here, or the check with its signature."""
     signature = _signature(row)
-    assert row.place is not None and row.track is not None and not isinstance(row.claim, Exact)
+    if row.track is None:
+        result = row.unchecked(row.result.why, signature)
+        return result if result.stored else replace(result, failed=True)
+    assert row.place is not None and not isinstance(row.claim, Exact)
     try:
         sides = list(row.claimant.sides(row.claim).values())
         how = (settings.device, settings.root)

@@ -17,6 +17,7 @@ from typing import Any
 
 from merbench.charts import require_matplotlib
 from merbench.claims.report import Measured
+from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.files.reading import sha256_bytes
@@ -25,6 +26,7 @@ from merbench.significance import t_ends
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
 from merbench.training.claim import Inequality, NonInferiority, Place, Published, Side
+from merbench.training.declaration import read_baseline
 from merbench.training.output import SUBMISSION
 from merbench.training.plan import Plan, with_learning
 from merbench.training.records import StoredRun, read_run
@@ -219,7 +221,7 @@ def _runs(
         device=device,
         seeds=list(range(claim.seeds)),
         features=side.features or place.features,
-        options={**place.options, **side.options},
+        options=given_options(read_baseline(folder), side, place),
         intervals=False,
     )
     run = KeptRun(track, folder, settings, side.trials, root)

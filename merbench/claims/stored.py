@@ -4,7 +4,7 @@ A file has what was measured, and no verdicts: these are made from it again. It 
 checked, and nothing in it is executed.
 
 Conventions:
-    A signature is text by name. What a corpus would show of it (`CORPUS_KEYS`) is missing where the corpus is not here.
+    A signature is text by name. What a corpus, or a track, would show of it is missing where that is not here.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
 from merbench.files.writing import write_text
 from merbench.scoring.signatures import minor_version
 from merbench.track import Track
-from merbench.training.claim import Claim, Exact, Place, Side
-from merbench.training.declaration import BaselineDeclaration, TrackSettings, read_baseline
+from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Place, Published, Side
+from merbench.training.declaration import BaselineDeclaration, Preset, TrackSettings, read_baseline
 
 FILE = "claims.json"
 
 SCHEMA = "merbench.claims/1"
 
 MOST_BYTES, MOST_RESULTS = 2_000_000, 2_000
-
-CORPUS_KEYS = ("corpus", "features")
 
 Signature = dict[str, str]
 
@@ -161,28 +159,36 @@ def exact_signature(folder: Path, claim: Exact) -> Signature:
 def side_signature(folder: Path, side: Side, place: Place, track: Track) -> str:
     """Return what a system depends on besides data: its code, its options, and those that are selected or searched."""
     declared = read_baseline(folder)
-    options = declared_options(declared, side, place, track)
+    preset = declared.presets[side.preset] if side.preset else Preset()
+    given = {
+        **declared.tracks.get(track.id, TrackSettings()).options,
+        **preset.options,
+        **given_options(declared, side, place),
+    }
+    options = {**declared.defaults, **given}
     others = [find_folder("baseline", options[name]) for name in declared.trains if name in options]
-    preset = declared.presets[side.preset] if side.preset else None
-    fixed = {*declared.tracks.get(track.id, TrackSettings()).options, *place.options, *side.options}
-    fixed |= set(preset.options) if preset else set()
-    searched = (preset and preset.search) or declared.search if side.trials else {}
+    searched = (preset.search or declared.search) if side.trials else {}
     content = {
         "baseline": folder.resolve().name,
         "model.py": [sha256_file(each / "model.py")[:16] for each in (folder, *others)],
         "options": options,
-        "select": {name: list(values) for name, values in declared.select.items() if name not in fixed},
-        "search": {name: item.model_dump(mode="json") for name, item in searched.items() if name not in fixed},
-        "folds": place.folds or (preset and preset.folds) or track.training.folds or declared.folds,
+        "select": {name: list(values) for name, values in declared.select.items() if name not in given},
+        "search": {name: str(item) for name, item in searched.items() if name not in given},
+        "folds": place.folds or preset.folds or track.training.folds or declared.folds,
     }
     return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)
 
 
-def declared_options(declared: BaselineDeclaration, side: Side, place: Place, track: Track) -> dict[str, Any]:
-    """Return all options of a side, as `LoadedBaseline.options` does, without loading its code."""
-    settings = declared.tracks.get(track.id, TrackSettings())
-    preset = declared.presets[side.preset].options if side.preset else {}
-    return {**declared.defaults, **settings.options, **preset, **place.options, **side.options}
+def given_options(declared: BaselineDeclaration, side: Side, place: Place) -> dict[str, Any]:
+    """Return the options of a place, and those of a side.
+
+    Those of a place are a budget, such as a number of epochs: a baseline without epochs takes those that it has.
+    """
+    known = declared.defaults
+    return {
+        **{name: value for name, value in place.options.items() if "epochs" in known or name in known},
+        **side.options,
+    }
 
 
 def _digest(content: Mapping[str, Any]) -> str:
@@ -190,32 +196,38 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def scored_signature(
-    claim: Any, place: Place, track: Track, key: str, sides: Mapping[str, tuple[Path, Side]]
+    claim: Inequality | NonInferiority | Published,
+    place: Place,
+    track: Track | None,
+    key: str,
+    sides: Mapping[str, tuple[Path, Side]],
 ) -> Signature:
     """Return what a result at a place depends on, without the data of the corpus.
 
     Args:
-        claim: a claim that is not exact.
+        claim: the claim.
         place: one of its places.
-        track: the track there, as it is learned.
+        track: the track there, as it is learned; None if it is not here.
         key: the metric, or the diagnostic.
         sides: `system`, and `control` where there is one: the folder of the baseline, and how it is run.
     """
-    how = track.intervals
-    return {
+    signature = {
         "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name", "on"})),
+        "seeds": f"0 to {claim.seeds - 1}",
+        "merbench": minor_version(),
+    }
+    if track is None:
+        return signature
+    how = track.intervals
+    return signature | {
         "track": f"{track.key}#{track.fingerprint[:16]}",
         "training": track.training.digest[:16],
         "metric": key,
-        "seeds": f"0 to {claim.seeds - 1}",
         "interval": f"t,{how.level:.15g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}|seeds within draws",
-        "merbench": minor_version(),
         **{name: side_signature(folder, side, place, track) for name, (folder, side) in sides.items()},
     }
 
 
 def differing(stored: Stored, signature: Signature) -> list[str]:
-    """Return the parts of its signature in which a stored result differs, as far as they are known here."""
-    theirs = stored.signature
-    names = {*signature, *(name for name in theirs if name not in CORPUS_KEYS)}
-    return sorted(name for name in names if signature.get(name) != theirs.get(name))
+    """Return the parts of a signature, as far as it is known here, in which a stored result differs."""
+    return sorted(name for name, text in signature.items() if stored.signature.get(name) != text)

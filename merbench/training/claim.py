@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from merbench.declarations import Declaration
+from merbench.declarations import Declaration, refused
 
 FEWEST_SEEDS = 5
 """How many seeds a claim about scores needs at least."""
@@ -79,7 +79,7 @@ class Inequality(_Scored):
     @model_validator(mode="after")
     def _one_of_two(self) -> Inequality:
         if (self.control is None) != bool(self.diagnostic):
-            raise ValueError("needs either a control, or a diagnostic that is to be above 0")
+            raise refused(((), "needs either a control, or a diagnostic that is to be above 0"))
         return self
 
 

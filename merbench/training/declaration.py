@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_
 from merbench.declarations import Declaration, declaration_problems
 from merbench.errors import DeclarationError, Problem, UnknownName, UsageError, did_you_mean, listed
 from merbench.files.paths import find_folder, list_folders
-from merbench.files.reading import sha256_file
+from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.toml import read_toml
 from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
@@ -116,8 +117,14 @@ class LoadedBaseline:
         return _own_code(self.folder, self.declaration)
 
     def files(self, *options: Options) -> dict[str, str]:
-        """Return the SHA-256 of its files by name, and of those of every baseline that it trains with some options."""
-        digests = {name: sha256_file(self.folder / name) for name in ("baseline.toml", "model.py")}
+        """Return the SHA-256 of its files by name, and of those of every baseline that it trains with some options.
+
+        Claims, on which no training depends, are left out of that of `baseline.toml`.
+        """
+        digests = {
+            "baseline.toml": _digest_without_claims(self.folder / "baseline.toml"),
+            "model.py": sha256_file(self.folder / "model.py"),
+        }
         for chosen in options:
             for other, own in self.trained(chosen).values():
                 digests |= {f"{other.name}/{name}": digest for name, digest in other.files(own).items()}
@@ -204,6 +211,13 @@ class LoadedBaseline:
                 except ValidationError as error:
                     problems = declaration_problems(error, lambda location: list(options))
         raise DeclarationError(owner, problems)
+
+
+def _digest_without_claims(path: Path) -> str:
+    content = read_toml(path)
+    if content.pop("claims", None) is None:
+        return sha256_file(path)
+    return sha256_bytes(json.dumps(content, sort_keys=True, default=str).encode())
 
 
 def _searched(name: str, value: Any) -> Searched:
