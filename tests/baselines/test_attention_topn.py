@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import f1_score, mean_squared_error
 
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.training import FoldEnsemble, Setup, TrainingSet, feature_set, load_baseline
 from merbench.training.data import training_candidates, training_set
-from merbench.training.networks.batches import Batch
-from merbench.training.networks.network import Shape
 from tests.training.conftest import SmallTrack
 
 SETUP = Setup(n_folds=2, device_name="cpu")
@@ -31,19 +28,6 @@ def built(setup: Setup = SETUP, **options: Any) -> Any:
 def given(track: Any, **modalities: str) -> TrainingSet:
     train = training_set(training_candidates(track), ["quiet", "loud"])
     return replace(train, samples=replace(train.samples, modalities=modalities))
-
-
-def network(widths: dict[str, int], labels: dict[str, int | None]) -> torch.nn.Module:
-    loaded = load_baseline("attention-topn")
-    options = loaded.module.Options(**loaded.options("any", {"hidden": 5}))
-    torch.manual_seed(0)
-    model: torch.nn.Module = loaded.module.Network(options, Shape(widths, labels, [], torch.Generator()))
-    return model
-
-
-def batch(inputs: dict[str, torch.Tensor]) -> Batch:
-    n = len(next(iter(inputs.values())))
-    return Batch(inputs, {}, {name: torch.ones(n, dtype=torch.bool) for name in inputs}, torch.arange(n))
 
 
 def test_features_are_ranked_by_what_each_does_alone_on_the_folds_it_did_not_learn_from(
@@ -130,20 +114,3 @@ def test_an_interrupted_training_goes_on(small_track: SmallTrack, tmp_path: Path
     assert again.details == expected.details and again.sample_epochs == expected.sample_epochs
     for name, values in expected.out_of_fold.outputs.items():
         np.testing.assert_array_equal(again.out_of_fold.outputs[name], values)
-
-
-@pytest.mark.parametrize("widths", [{"a": 4}, {"a": 4, "b": 2}])
-def test_answers_do_not_depend_on_the_batch_and_gradients_are_finite(widths: dict[str, int]) -> None:
-    rng = torch.Generator().manual_seed(1)
-    model = network(widths, {"label": 1, "value": None})
-    inputs = {name: torch.randn(5, width, generator=rng) for name, width in widths.items()}
-    model.eval()
-    every = model(batch(inputs))
-    assert every["label"].shape == (5, 1) and every["value"].shape == (5,)
-    single = model(batch({name: x[3:4] for name, x in inputs.items()}))
-    for name, values in single.items():
-        torch.testing.assert_close(values, every[name][3:4], rtol=1e-5, atol=1e-6)
-    model.train()
-    outputs = model(batch({name: x[:1].expand(4, -1) for name, x in inputs.items()}))  # identical rows
-    sum(values.square().sum() for values in outputs.values()).backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
