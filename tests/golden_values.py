@@ -1,7 +1,8 @@
 """Make the expected values in `tests/golden` again; one that moves needs a reason, which goes into the changelog.
 
 Three kinds: the report of a fixed submission on every sample track (JSON), transcripts of the command line, and the
-fingerprint of every version of every shipped track. `make golden` runs this file. A number that moves by more than
+fingerprint of every version of every shipped track. `make golden` runs this file, which also writes what is stored of
+claims into `docs/claims.md`. A number that moves by more than
 1e-12, or vanishes, is refused without `REASON`; the fingerprint of a recorded version never changes.
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from transcripts import replay, steps
 
+from merbench.claims import stored_claims
 from merbench.corpus import open_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import plural
@@ -194,11 +196,18 @@ def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -
     return 0
 
 
+def claims_page(page: str) -> str:
+    """Return `docs/claims.md` with what is stored of the claims of all baselines after its last comment."""
+    return page[: page.rindex(" -->") + 4] + "\n\n" + stored_claims().to_markdown()
+
+
 def main() -> int:
     """Make all values in a temporary data home and update the golden folder."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["MERBENCH_HOME"] = home
         open_corpus("sample")
+        page = ROOT / "docs" / "claims.md"
+        page.write_text(claims_page(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
         reason = os.environ.get("REASON", "").strip()
         return update(GOLDEN, produced(Path(home)), ROOT / "CHANGELOG.md", reason)
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from merbench.errors import plural
 from merbench.report import Bar, Cell, Document, ReportTable
+from merbench.report.document import LARGE
 from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Published
 
 Verdict = Literal["holds", "does not hold", "undecided", "cannot be checked here"]
@@ -132,13 +133,17 @@ class ClaimsReport(Document):
         return [row for row in self.results if row.failed]
 
     def tables(self) -> list[ReportTable]:
-        """Return a table of all claims."""
-        head = ("system", "claim", "source", "check", "place", "result", "verdict")
-        rows = [
-            (row.baseline, row.says, row.source, row.check, row.place, self._measured(row), self._verdict(row))
-            for row in self.results
-        ]
-        return [ReportTable("", head, rows, n_text=len(head))] if rows else []
+        """Return a table for every system; the words of a claim are those of its first place."""
+        tables = []
+        for name in dict.fromkeys(row.baseline for row in self.results):
+            rows, before = [], ""
+            for row in (each for each in self.results if each.baseline == name):
+                words = ("", "", "") if row.claim == before else (row.says, row.source, row.check)
+                rows.append((*words, row.place, self._measured(row), self._verdict(row)))
+                before = row.claim
+            head = ("claim", "source", "check", "place", "result", "verdict")
+            tables.append(ReportTable(name, head, rows, n_text=len(head)))
+        return tables
 
     def _measured(self, row: Result) -> Cell | str:
         measured = row.measured
@@ -175,4 +180,6 @@ class ClaimsReport(Document):
 
 def numbers(values: Sequence[float]) -> str:
     """Return numbers as they are: whole ones with separators of thousands, others with up to ten digits."""
-    return ", ".join(f"{value:,.0f}" if value == int(value) else f"{value:.10g}" for value in values)
+    return ", ".join(
+        f"{value:,.0f}" if abs(value) < LARGE and value == int(value) else f"{value:.10g}" for value in values
+    )

@@ -156,12 +156,12 @@ def exact_signature(folder: Path, claim: Exact) -> Signature:
     }
 
 
-def side_signature(folder: Path, side: Side, place: Place, track: Track) -> str:
+def side_signature(folder: Path, side: Side, place: Place) -> str:
     """Return what a system depends on besides data: its code, its options, and those that are selected or searched."""
     declared = read_baseline(folder)
     preset = declared.presets[side.preset] if side.preset else Preset()
     given = {
-        **declared.tracks.get(track.id, TrackSettings()).options,
+        **declared.tracks.get(Path(place.track).name, TrackSettings()).options,
         **preset.options,
         **given_options(declared, side, place),
     }
@@ -174,7 +174,7 @@ def side_signature(folder: Path, side: Side, place: Place, track: Track) -> str:
         "options": options,
         "select": {name: list(values) for name, values in declared.select.items() if name not in given},
         "search": {name: str(item) for name, item in searched.items() if name not in given},
-        "folds": place.folds or preset.folds or track.training.folds or declared.folds,
+        "folds": preset.folds or declared.folds,  # where neither the track nor the place declares them
     }
     return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)
 
@@ -215,6 +215,7 @@ def scored_signature(
         "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name", "on"})),
         "seeds": f"0 to {claim.seeds - 1}",
         "merbench": minor_version(),
+        **{name: side_signature(folder, side, place) for name, (folder, side) in sides.items()},
     }
     if track is None:
         return signature
@@ -224,7 +225,6 @@ def scored_signature(
         "training": track.training.digest[:16],
         "metric": key,
         "interval": f"t,{how.level:.15g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}|seeds within draws",
-        **{name: side_signature(folder, side, place, track) for name, (folder, side) in sides.items()},
     }
 
 

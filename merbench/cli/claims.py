@@ -16,7 +16,7 @@ from merbench.errors import WITH_PROBLEMS, UsageError, plural, printable
 
 
 def claims(
-    baselines: list[str] = argument("[BASELINE]...", "Names or folders of baselines. [default: all]", None),
+    baselines: list[str] = argument("BASELINE", "Names or folders of baselines. [default: all]", None),
     track: list[str] | None = option(
         INPUT, "--track NAME", "Check only claims about scores on this track; repeatable. [default: all claims]"
     ),

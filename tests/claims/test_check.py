@@ -286,7 +286,7 @@ def test_what_is_stored_is_taken_until_its_signature_changes(claimant: Claimant,
     [
         ("share = 0.0", "share = 0.1", "claim, control"),
         ("share = 1.0", "share = 0.9", "system"),
-        ('track = "small"', 'track = "small", folds = 3', "control, system, training"),
+        ('track = "small"', 'track = "small", folds = 3', "training"),
         ('check = "inequality"', 'check = "inequality"\nseeds = 6', "claim, seeds"),
         ('check = "inequality"', 'check = "inequality"\nmetric = "mse"', "claim, metric"),
     ],

@@ -25,6 +25,8 @@ from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped
 from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
+from merbench.claims import ClaimsReport, Measured, stored_claims
+from merbench.claims.stored import write_stored
 from merbench.corpus import CORPORA, ExtractionRecord, Metadata, OwnFiles, create_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.contents import Contents
@@ -42,7 +44,7 @@ from merbench.leaderboard.build import Cache
 from merbench.leaderboard.entry import inspect_entry
 from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release
-from merbench.report import Ceiling, Report
+from merbench.report import Ceiling, Document
 from merbench.report.scorecard import ScoreReport
 from merbench.site.page import board_page, start_page, stored_boards
 from merbench.submission import read_submission
@@ -262,7 +264,7 @@ def _read_votes(path: Path) -> None:
     _raise(path, problems)
 
 
-def _in_all_forms(report: Report) -> None:
+def _in_all_forms(report: Document) -> None:
     for form in (report.to_text, report.to_markdown, report.to_html, report.to_latex):
         form()
 
@@ -638,6 +640,7 @@ def _trainings(folder: Path) -> dict[str, Format]:
         "model": Format(folder / "model.safetensors", [weights], _tensors(folder / "scratch"), read_model),
         "trained part": Format(stored, [stored.read_bytes()], scrambled, lambda path: part.trained(0, 0)),
         **_searches(folder / "search"),
+        **_claims(folder / "claimant"),
     }
 
 
@@ -686,3 +689,48 @@ def _searches(folder: Path) -> dict[str, Format]:
         again.records()
 
     return {"search journal": Format(folder / JOURNAL, [journal], scrambled, read)}
+
+
+CLAIMS = """
+title = "Own"
+defaults = { share = 1.0 }
+[[claims]]
+name = "count"
+says = "It has as many."
+source = "Table 1"
+check = "exact"
+computes = "parameters"
+value = 3
+[[claims]]
+name = "better"
+says = "It is better."
+source = "Table 2"
+check = "inequality"
+control = { options = { share = 0.0 } }
+on = [{ track = "mer-multi" }]
+"""
+
+
+def _claims(folder: Path) -> dict[str, Format]:
+    folder.mkdir()
+    (folder / "baseline.toml").write_text(CLAIMS, encoding="utf-8")
+    (folder / "model.py").write_text("", encoding="utf-8")
+    rows, measured = (
+        stored_claims([folder]).results,
+        [Measured((3.0,)), Measured((0.1,), 0.0, 0.2, "overall", 0.5, 0.4)],
+    )
+    write_stored(folder, [replace(row, measured=own) for row, own in zip(rows, measured, strict=True)])
+    data, report = (folder / "claims.json").read_bytes(), stored_claims([folder])
+    assert all(row.stored for row in report.results)
+
+    return {
+        "claims.json": Format(
+            folder / "claims.json", [data], scrambled, lambda _: _in_all_forms(stored_claims([folder]))
+        ),
+        "claims report": Format(
+            folder / "report.json",
+            [report.to_json().encode()],
+            scrambled,
+            lambda path: _in_all_forms(ClaimsReport.from_json(path.read_text("utf-8", errors="replace"))),
+        ),
+    }
