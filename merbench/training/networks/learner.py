@@ -39,7 +39,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A network that keeps something about every sample it learns from, such as labels that it corrects."""
+    """A network of one fold that keeps something about every sample it learns from, such as labels that it corrects."""
 
     def remember(self, n: int, targets: Mapping[str, Tensor], learned: Tensor) -> None:
         """Make buffers for the samples, in a module called `remembered`: checkpoints have them, stored weights do not.
@@ -53,7 +53,7 @@ class Remembers(Protocol):
 
 @runtime_checkable
 class Diagnosed(Protocol):
-    """A network that shows whether it does what it was made for."""
+    """A network of one fold that shows whether it does what it was made for."""
 
     def diagnostics(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return numbers by name for samples that the network did not learn from."""
