@@ -101,12 +101,14 @@ def test_groups_are_labels_largest_shares_and_signs() -> None:
 def test_the_memory_has_the_batches_before() -> None:
     network = remembering()
     assert network.remembered.groups.tolist() == [-1] * 12
-    before = []
-    for seed in range(3):
-        network(training_batch(6, seed=seed))
-        before.append(network.remembered.projected[:, :6])
+    batches = [training_batch(6, seed=seed) for seed in range(3)]
+    for batch in batches:
+        network(batch)
     assert network.remembered.groups.tolist() == [0, 1, 2, 0, 1, 2] * 2
-    torch.testing.assert_close(network.remembered.projected, torch.cat([before[2], before[1]], 1))
+    for place, name in enumerate(("video", "text")):  # audio, the first, is the main modality
+        encoder, bound = network.encoders[place + 1], network.bounds[place]
+        expected = [bound.projection(encoder(batch.inputs[name])) for batch in (batches[2], batches[1])]
+        torch.testing.assert_close(network.remembered.projected[place], torch.cat(expected))
     assert not network.remembered.projected.requires_grad
     assert remembering().remembered.projected.shape == (2, 12, 2)  # of each but the main modality, two batches, 8 / 4
 

@@ -45,6 +45,10 @@ def test_in_the_first_epoch_no_unimodal_label_counts() -> None:
     }
     assert {name: loss.item() for name, loss in losses.items()} == {"unimodal": 0.0}
     assert torch.equal(network.remembered.unimodal[:, 0], VALENCE.expand(2, -1))
+    encodings = [layer(x) for layer, x in zip(network.encoders, training_batch(1).inputs.values(), strict=True)]
+    features = [network.all.features(torch.cat(encodings, -1))]
+    features += [branch.features(x) for branch, x in zip(network.single, encodings, strict=True)]
+    torch.testing.assert_close(network.remembered.features, torch.stack(features))
     network(training_batch(2))
     moved = (network.remembered.unimodal - network.remembered.multimodal).abs()
     assert (moved[:, 0] > 0).any(1).all()
