@@ -137,8 +137,9 @@ def planned(
 
 def _named(system: str | Path | System) -> System:
     made = system if isinstance(system, System) else System(name=Path(system).resolve().name, baseline=system)
-    if not re.match(KEBAB, made.name):
-        raise UsageError(f"system '{made.name}': a name is of lower-case words and digits joined by '-'")
+    if not re.fullmatch(KEBAB, made.name):
+        allowed = "a name is of lower-case words and digits joined by '-'; name it otherwise: NAME=BASELINE"
+        raise UsageError(f"system '{made.name}': {allowed}")
     return made
 
 
@@ -188,9 +189,9 @@ def _checked(cell: CellPlan) -> CellPlan:
     except OutputError:
         raise
     except MerbenchError as error:
-        return dataclasses.replace(cell, problem=_line(str(error)))
+        return dataclasses.replace(cell, problem=in_a_line(str(error)))
     except Exception as error:  # of the baseline's own code
-        return dataclasses.replace(cell, problem=_line(contained(error)))
+        return dataclasses.replace(cell, problem=in_a_line(contained(error)))
     sizes = [_size(plan.train.corpus, name) for name in plan.features]
     epochs, n_learned = options.get("epochs", 1), sum(len(part.learned) for part in plan.parts)
     cost = sum(sizes) * n_learned * len(trainings.seeds) * (epochs if isinstance(epochs, int) else 1)
@@ -274,9 +275,10 @@ def _problem(done: Done[None]) -> str:
         case WorkerDied():
             return done.error.reason
         case Exception() if not isinstance(done.error, OutputError):
-            return _line(contained(done.error))
+            return in_a_line(contained(done.error))
     raise done.error
 
 
-def _line(text: str) -> str:
+def in_a_line(text: str) -> str:
+    """Return why a cell has no value as a cell of a table shows it."""
     return " ".join(text.split())

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from merbench.benchmark.cells import BenchmarkSettings, CellPlan, System, planned, trained
+from merbench.benchmark.cells import BenchmarkSettings, CellPlan, System, in_a_line, planned, trained
 from merbench.benchmark.ranking import Floats, average_ranks, complete_block, critical_difference, friedman
 from merbench.benchmark.report import BenchmarkCell, BenchmarkReport, SystemRow, TrackColumn
 from merbench.charts import rank_chart, require_matplotlib
@@ -22,7 +22,7 @@ from merbench.files.writing import write_text
 from merbench.intervals import percentile_interval
 from merbench.report.scorecard import public_signature
 from merbench.resampling import DECIMALS, MOST_LEFT_OUT
-from merbench.scoring import Resampling, align, resampling_of, seed_draws, seed_intervals, signature
+from merbench.scoring import Resampling, align, public_score, resampling_of, seed_draws, seed_intervals, signature
 from merbench.scoring.comparison import with_metric
 from merbench.scoring.uncertainty import warnings_of
 from merbench.submission import read_submission
@@ -115,12 +115,12 @@ def _scored(cells: Sequence[CellPlan], problems: Mapping[str, str]) -> _Result:
     made, draws, remarks = list[BenchmarkCell](), dict[str, Floats](), dict[str, None]()
     for plan in cells:
         cell = BenchmarkCell(track.id, plan.system.name, problem=problems[plan.name] or why)
-        if not cell.problem:
+        if not cell.problem and candidates is not None:
             try:
                 stored = read_run(plan.folder)
-                cell, drawn = _cell(cell, stored, ranking_signs(track)[0][0], how)
+                cell, drawn = _cell(cell, stored, candidates, how)
             except MerbenchError as error:
-                cell = replace(cell, problem=" ".join(str(error).split()))
+                cell = replace(cell, problem=in_a_line(str(error)))
             else:
                 draws |= {} if drawn is None else {cell.system: drawn.draws}
                 said = [*stored.content.get("warnings", ()), *(() if drawn is None else drawn.warnings)]
@@ -171,10 +171,19 @@ class _Drawn:
     warnings: list[str]
 
 
-def _cell(cell: BenchmarkCell, run: StoredRun, key: str, how: Resampling | None) -> tuple[BenchmarkCell, _Drawn | None]:
+def _cell(
+    cell: BenchmarkCell, run: StoredRun, candidates: Candidates, how: Resampling | None
+) -> tuple[BenchmarkCell, _Drawn | None]:
     """Return the cell with the values of a run and, unless the split is hidden, their interval and draws."""
+    (key, _), *_ = ranking_signs(candidates.track)
     seeds = tuple(each.seed for each in run.record.runs)
-    values = tuple(each["test"][key] for each in run.content["runs"] if key in (each.get("test") or {}))
+    folders = [run.folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [run.folder]
+    read = [read_submission(each / SUBMISSION, candidates) for each in folders]
+    if how is None:  # references may have changed since the run
+        scores = [{score.key: score.value for score in public_score(each).scores} for each in read]
+    else:
+        scores = [each.get("test") or {} for each in run.content["runs"]]
+    values = tuple(value for own in scores if (value := own.get(key)) is not None)
     if len(values) < len(seeds):
         raise UndefinedMetric(f"{key} has no value for {plural(len(seeds) - len(values), 'seed')} of {len(seeds)}")
     cell = replace(
@@ -188,10 +197,8 @@ def _cell(cell: BenchmarkCell, run: StoredRun, key: str, how: Resampling | None)
     if how is None:
         return cell, None
     # Nothing else is resampled, which takes a part of the time.
-    only = replace(how.candidates, track=with_metric(how.candidates.track, key))
-    folders = [run.folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [run.folder]
-    read = [replace(read_submission(each / SUBMISSION, how.candidates), candidates=only) for each in folders]
-    how = replace(how, candidates=only)
+    only = replace(candidates, track=with_metric(candidates.track, key))
+    read, how = [replace(each, candidates=only) for each in read], replace(how, candidates=only)
     interval = seed_intervals(read, cell.system, how).get(key)
     if interval is not None:
         cell = replace(cell, low=interval.low, high=interval.high)

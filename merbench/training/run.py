@@ -110,12 +110,15 @@ def kept_run(
 ) -> StoredRun:
     """Return the run in a folder, if it has the same options, seeds, and all other inputs; else run the baseline.
 
+    A run that answers a hidden split is run again: its record has its scores, and does not show if references changed.
+
     Raises:
         UsageError: the folder has something else than a run. Otherwise as `run_baseline`.
     """
     if (output / RECORD).is_file():
         declared = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
-        if (stored := stored_run(Trainings(declared, baseline, settings), output)) is not None:
+        trainings = Trainings(declared, baseline, settings)
+        if not trainings.plan.test.hidden and (stored := stored_run(trainings, output)) is not None:
             return stored
     run_baseline(track, baseline, settings, output=output, replace=True, progress=progress)
     return read_run(output)
@@ -123,6 +126,8 @@ def kept_run(
 
 def stored_run(trainings: Trainings, folder: Path) -> StoredRun | None:
     """Return the run in a folder if it has the same options, seeds, and all other inputs; None if it is another one.
+
+    Of a hidden split, only the answers are those that the trainings would give: references of it may have changed.
 
     Raises:
         UsageError: the folder has no run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +75,16 @@ def build(options, setup):
 """
 
 
-def write_track(folder: Path, *, hidden: bool = False, withheld: bool = False, feature: str = "code") -> Path:
+def write_track(
+    folder: Path, *, hidden: bool = False, withheld: bool = False, feature: str = "code", all_calm: bool = False
+) -> Path:
     """Write a track of 20 training samples and 40 test samples, whose labels are in a feature."""
     ids, answers = [*(f"t{i:02}" for i in range(20)), *IDS], [*ANSWERS[:20], *ANSWERS]
     codes = np.array([[LABELS.index(answer)] for answer in answers], dtype=np.float64)
+    answers = [*answers[:20], *(["calm"] * 40 if all_calm else ANSWERS)]
     n_known = 20 if withheld else len(ids)
     order = np.argsort(ids)
+    shutil.rmtree(folder, ignore_errors=True)
     made_corpus(
         folder / "corpus",
         name=folder.name,
@@ -194,6 +199,17 @@ def test_runs_of_other_options_are_not_lost(tracks: list[Path], own: Path) -> No
     assert content(Path("runs/benchmark")) == before
     report = benchmark(tracks, systems(own, few=3, many=20), TWO_SEEDS, replace=True)
     assert report.cell("few", "one").values == (37 / 40, 35 / 40)
+    write_track(tracks[0], all_calm=True)
+    with pytest.raises(UsageError, match=r"2 runs with other options, seeds, features, data or versions"):
+        benchmark(tracks, systems(own, few=3, many=20), TWO_SEEDS)
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same(tracks: list[Path], own: Path, cluster: str) -> None:
+    given: list[Path | str | System] = [*systems(own, few=2, broken=91), "majority"]
+    benchmark(tracks, given, TWO_SEEDS, output="here")
+    benchmark(tracks, given, replace(TWO_SEEDS, engine=cluster), output="apart")
+    assert content(Path("here")) == content(Path("apart"))
 
 
 @pytest.mark.slow
@@ -250,6 +266,13 @@ def test_a_hidden_split_has_no_intervals_and_its_runs_are_kept(tmp_path: Path, o
     before = [path.stat().st_mtime_ns for path in Path("runs").rglob("run.json")]
     benchmark([track], systems(own, few=2, many=20), TWO_SEEDS)
     assert before == [path.stat().st_mtime_ns for path in Path("runs").rglob("run.json")]
+    # Nothing that is stored depends on the references, and values are those of the references as they are now.
+    write_track(tmp_path / "tracks" / "one", hidden=True, all_calm=True)
+    report = benchmark([track], systems(own, few=2, many=20), TWO_SEEDS)
+    assert before == [path.stat().st_mtime_ns for path in Path("runs").rglob("run.json")]
+    answered = [read_submission(path, open_candidates(track)) for path in sorted(Path("runs").rglob("few/s*/*.csv"))]
+    n_calm = [int((each.values["discrete"] == 0).sum()) for each in answered]
+    assert report.cell("few", "one").values == tuple(n / 40 for n in n_calm)
 
 
 def test_withheld_references_are_the_reason(tmp_path: Path, own: Path) -> None:
