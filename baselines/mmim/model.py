@@ -142,18 +142,34 @@ class Network(nn.Module):
         if size and len(self.bounds):
             self.remembered = Memory(len(self.bounds), size, self.options.directions, learned.device)
 
+    def fused(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
+        """Return the encodings of all modalities, and the fused vectors, `(B, h)` each."""
+        encodings = [encoder(x) for encoder, x in zip(self.encoders, batch.inputs.values(), strict=True)]
+        return encodings, self.fusion(torch.cat(encodings, -1))
+
+    def contrasts(self, encodings: list[Tensor], fused: Tensor) -> Tensor:
+        """Return the contrast of fused vectors with every modality, `(M,)`."""
+        pairs = zip(self.predictors, encodings, strict=True)
+        return torch.stack([contrast(x, predict(fused)) for predict, x in pairs])
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the bound log B - contrast of the information of fused vectors about a modality, mean over these."""
+        encodings, fused = self.fused(batch)
+        real = batch.real
+        return {
+            "fused_information": real.sum().log() - self.contrasts([x[real] for x in encodings], fused[real]).mean()
+        }
+
     def forward(self, batch: Batch) -> Outputs | tuple[Outputs, dict[str, Tensor]]:
         """Return the outputs for a batch, and in training the terms of information."""
-        encodings = [encoder(x) for encoder, x in zip(self.encoders, batch.inputs.values(), strict=True)]
-        fused = self.fusion(torch.cat(encodings, -1))
+        encodings, fused = self.fused(batch)
         outputs: Outputs = self.heads(fused)
         if not batch.targets:
             return outputs
         real, options, losses = batch.real, self.options, {}
         encodings, fused = [x[real] for x in encodings], fused[real]
         if options.alpha:
-            pairs = zip(self.predictors, encodings, strict=True)
-            losses["contrast"] = options.alpha * torch.stack([contrast(x, layer(fused)) for layer, x in pairs]).sum()
+            losses["contrast"] = options.alpha * self.contrasts(encodings, fused).sum()
         if options.beta and len(self.bounds):
             main, others = encodings[self.main], [x for n, x in enumerate(encodings) if n != self.main]
             bounds = [layer(main, x) for layer, x in zip(self.bounds, others, strict=True)]

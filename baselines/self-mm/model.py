@@ -123,7 +123,7 @@ class Network(nn.Module):
         predicted = torch.stack([torch.stack([own[name] for name in self.numbers]) for _, own in answers])
         rows = batch.samples[batch.real]
         loss = self.loss(predicted[..., batch.real], rows)
-        now = torch.stack([features, *(own for own, _ in answers)])[:, batch.real].detach()
+        now = torch.stack([features, *(own for own, _ in answers)])[:, batch.real].detach().float()
         if self.options.updates and batch.epoch > 1:
             self.update(now, rows, batch.epoch)
         self.remembered.features[:, rows] = now

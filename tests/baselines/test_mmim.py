@@ -146,3 +146,19 @@ def test_projections_are_not_trained() -> None:
     total(network(training_batch(6))).backward()
     idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert idle == [f"bounds.{n}.projection.0.{part}" for n in (0, 1) for part in ("weight", "bias")]
+
+
+def test_fused_vectors_that_say_nothing_have_no_information() -> None:
+    network, batch = network_of("mmim", WIDTHS, LABELS, **SMALL), batch_of(WIDTHS)
+    assert network.diagnostics(batch)["fused_information"].item() != 0
+    same = replace(batch, inputs={name: x[:1].expand_as(x) for name, x in batch.inputs.items()})
+    assert network.diagnostics(same)["fused_information"].item() == pytest.approx(0, abs=1e-6)
+    # modalities along three axes, each predicted as it is: log 3 - log(1 + 2 / e)
+    axes = torch.eye(3).repeat(1, 3)[:, :8]
+    network.fused = lambda batch: ([axes], axes)
+    network.predictors = torch.nn.ModuleList([torch.nn.Identity()])
+    expected = np.log(3) - np.log(1 + 2 / np.e)
+    unit = replace(batch, samples=torch.arange(3))
+    cosines = torch.nn.functional.normalize(axes, dim=1)
+    torch.testing.assert_close(cosines @ cosines.T, torch.eye(3))
+    assert network.diagnostics(unit)["fused_information"].item() == pytest.approx(expected, rel=1e-5)

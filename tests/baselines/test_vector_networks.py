@@ -87,6 +87,24 @@ def test_it_learns_and_its_stored_weights_predict_the_same(name: str, small_trac
         np.testing.assert_array_equal(restored.predict(test).outputs[target], values)
 
 
+@pytest.mark.parametrize("name", ["misa", "mmim", "self-mm"])
+def test_its_own_losses_are_finite_in_half_precision(name: str) -> None:
+    network, batch = (
+        network_of(name, WIDTHS, {"discrete": 3, "valence": None}, **NETWORKS[name]).train(),
+        batch_of(WIDTHS),
+    )
+    targets = {"discrete": torch.arange(6) % 3, "valence": torch.linspace(-1, 1, 6)}
+    if hasattr(network, "remember"):
+        network.remember(6, targets, torch.arange(6))
+    with torch.autocast("cpu", torch.bfloat16):
+        for epoch in (1, 2, 3):
+            _, losses = network(replace(batch, targets=targets, epoch=epoch))
+    torch.stack(list(losses.values())).float().sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 class Interrupting:
     """A log that interrupts training after an epoch."""
 
