@@ -153,7 +153,7 @@ class ClaimsReport(Document):
             return numbers(measured.values)
         value, interval = measured.values[0], self.interval(measured.low, measured.high)
         text = f"{self.number(value)} {interval}".strip()
-        line = 0.0 if measured.control is not None else None
+        line = 0.0 if row.check.endswith("> 0") or measured.control is not None else None
         return Cell(
             f"{text} ({measured.remark})" if measured.remark else text,
             Bar(value, measured.low, measured.high, line=line),

@@ -57,14 +57,15 @@ class KeptRun:
     trials: int
     root: Path
 
-    @property
-    def _trainings(self) -> Trainings:
+    @cached_property
+    def trainings(self) -> Trainings:
+        """What is trained."""
         return Trainings(with_learning(self.track, self.settings.learning), self.baseline, self.settings)
 
     @cached_property
     def folder(self) -> Path:
         """Where it is; what is missing here that it needs is an error."""
-        trainings, space = self._trainings, ""
+        trainings, space = self.trainings, ""
         if self.trials:
             loaded = trainings.loaded
             space = str(loaded.space(trainings.fixed, loaded.preset(self.settings.preset), {}))
@@ -124,7 +125,7 @@ class Check:
     @property
     def data_signature(self) -> dict[str, str]:
         """What a result depends on of the corpora: their digests, and those of all features of the sides."""
-        plans = [run._trainings.plan for run in self.runs]
+        plans = [run.trainings.plan for run in self.runs]
         corpora = {each.corpus.name: each.corpus.digest for plan in plans for each in (plan.train, plan.test)}
         features = {
             name: plan.test.corpus.declaration.content.features[name] for plan in plans for name in plan.features
@@ -199,7 +200,7 @@ def check_of(
         WithheldReference: references are withheld.
     """
     made = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
-    check = Check(claim, key, made[0][0]._trainings.plan, made)
+    check = Check(claim, key, made[0][0].trainings.plan, made)
     test = check.plan.test
     if test.hidden:
         raise UsageError(f"{track.id}: which samples of split '{test.split}' are scored is secret")
@@ -224,11 +225,11 @@ def _runs(
         options=given_options(read_baseline(folder), side, place),
         intervals=False,
     )
-    run = KeptRun(track, folder, settings, side.trials, root)
+    run = KeptRun(track, folder.absolute(), settings, side.trials, root)
     if not side.best_feature:
         yield run
         return
-    for name in run._trainings.plan.features:
+    for name in run.trainings.plan.features:
         yield replace(run, settings=replace(settings, features=[name]))
 
 
