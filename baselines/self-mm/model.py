@@ -146,10 +146,11 @@ class Network(nn.Module):
         """
         stored, multimodal = self.remembered, self.remembered.multimodal[:, rows]
         labels = torch.cat([stored.multimodal[None], stored.unimodal])
-        sides = [labels > 0, labels < 0]
-        centres = [side.float() @ stored.features / side.sum(-1, keepdim=True).clamp_min(1) for side in sides]
-        shifts = shift(now[:, None], *(centre[:, :, None] for centre in centres))
-        defined = sides[0].any(-1) & sides[1].any(-1)
+        sides = torch.stack([labels > 0, labels < 0]).float()
+        counts = sides.sum(-1)
+        centres = torch.einsum("smrn,mnh->smrh", sides, stored.features) / counts.clamp_min(1)[..., None]
+        shifts = shift(now[:, None], *centres[:, :, :, None])
+        defined = (counts > 0).all(0)
         own = stored.unimodal[..., rows]
         limits = stored.multimodal.nan_to_num().abs().amax(1)[:, None]
         new = moved(own, suggested(multimodal, shifts[1:], shifts[0], limits), epoch)
