@@ -1,8 +1,7 @@
 """Late fusion: encoded modalities are concatenated, and two layers map them to what the heads read (LF-DNN).
 
 Conventions:
-    B samples of a batch, d numbers of a vector, h hidden units. Outputs are `(B, K)` scores of labels or `(B,)`
-    numbers.
+    As in `merbench.training.networks.layers`: all tensors have a leading fold dimension F. h hidden units.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from merbench.training import Setup
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Dropout, Encoder, Heads, Width
+from merbench.training.networks.layers import Dropout, FoldDropout, FoldEncoder, FoldHidden, FoldLinear, Heads, Width
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
 
@@ -36,7 +35,7 @@ class Options(Schedule):
 
 
 class Network(nn.Module):
-    """Vectors `(B, d)` of any number of features to one output per target.
+    """Vectors `(F, B, d)` of any number of features to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
 
     Args:
         options: the architecture.
@@ -45,12 +44,16 @@ class Network(nn.Module):
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        h = options.hidden
-        self.encoders = nn.ModuleList(Encoder(width, h, options.dropout) for width in shape.widths.values())
-        self.fusion = nn.Sequential(
-            nn.Dropout(options.dropout), nn.Linear(len(self.encoders) * h, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU()
+        h, rngs, noise = options.hidden, shape.rngs, shape.noise
+        self.encoders = nn.ModuleList(
+            FoldEncoder(width, h, options.dropout, rngs, noise) for width in shape.widths.values()
         )
-        self.heads = Heads(h, shape.labels)
+        self.fusion = nn.Sequential(
+            FoldDropout(options.dropout, noise),
+            FoldHidden(len(self.encoders) * h, h, rngs, dropout=0, noise=noise),
+            FoldHidden(h, h, rngs, dropout=0, noise=noise),
+        )
+        self.heads = Heads(h, shape.labels, lambda n_in, n_out: FoldLinear(n_in, n_out, rngs))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs for a batch."""
@@ -60,4 +63,4 @@ class Network(nn.Module):
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), options, setup, standardise=options.standardise)
+    return NetworkBaseline(partial(Network, options), options, setup, together=True, standardise=options.standardise)

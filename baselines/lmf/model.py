@@ -5,8 +5,8 @@ are multiplied over the modalities, and the weighted sum over the ranks is what 
 tensor of the Tensor Fusion Network does the same if its weights have rank r; but the tensor is never computed.
 
 Conventions:
-    B samples of a batch, d numbers of a vector, h hidden units, r ranks, o fused units. Outputs are `(B, K)` scores of
-    labels or `(B,)` numbers.
+    As in `merbench.training.networks.layers`: all tensors have a leading fold dimension F. h hidden units, r ranks, o
+    fused units.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Dropout, Encoder, Heads
+from merbench.training.networks.layers import Dropout, FoldEncoder, FoldLinear, Heads
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
 
@@ -46,42 +46,39 @@ class Options(Schedule):
 
 
 class LowRankFusion(nn.Module):
-    """Encodings of m modalities, `(B, h)` each, to `(B, o)`: Σ_r w_r Π_m ([1, z_m] W_mr) + b.
+    """Encodings of m modalities, `(F, B, h)` each, to `(F, B, o)`: Σ_r w_r Π_m ([1, z_m] W_mr) + b.
+
+    Factors and weights are drawn from Xavier's normal distribution (Glorot and Bengio 2010).
 
     Args:
         n_modalities: number m of modalities.
         n_in: width h of an encoding.
         n_out: width o of the output.
         rank: number r of the factors of a modality.
+        rngs: one generator per fold, on the CPU, for the initial values.
     """
 
-    def __init__(self, n_modalities: int, n_in: int, n_out: int, rank: int) -> None:
+    def __init__(self, n_modalities: int, n_in: int, n_out: int, rank: int, rngs: Sequence[torch.Generator]) -> None:
         super().__init__()
-        # The factors of all ranks are the columns of one layer; its bias is what the 1 before an encoding is
-        # multiplied by.
-        self.factors = nn.ModuleList(nn.Linear(n_in, rank * n_out) for _ in range(n_modalities))
-        self.weights = nn.Parameter(torch.empty(rank))
-        self.bias = nn.Parameter(torch.zeros(n_out))
-        self.rank = rank
-        self.reset(n_in, n_out)
-
-    @torch.no_grad()
-    def reset(self, n_in: int, n_out: int) -> None:
-        """Draw factors and weights from Xavier's normal distribution (Glorot and Bengio 2010)."""
-        for factor in self.factors:
-            for part in factor.parameters():
-                part.normal_(std=math.sqrt(2 / (n_in + 1 + n_out)))
-        self.weights.normal_(std=math.sqrt(2 / (1 + self.rank)))
+        # The factors of all ranks are the columns of one layer; its bias is what the 1 before an encoding multiplies.
+        self.factors = nn.ModuleList(FoldLinear(n_in, rank * n_out, rngs) for _ in range(n_modalities))
+        self.weights = nn.Parameter(torch.empty(len(rngs), 1, rank, 1))
+        self.bias = nn.Parameter(torch.zeros(len(rngs), 1, n_out))
+        with torch.no_grad():
+            for fold, rng in enumerate(rngs):
+                for part in self.factors.parameters():
+                    part[fold].normal_(std=math.sqrt(2 / (n_in + 1 + n_out)), generator=rng)
+                self.weights[fold].normal_(std=math.sqrt(2 / (1 + rank)), generator=rng)
 
     def forward(self, encodings: Sequence[Tensor]) -> Tensor:
         """Return the fused vectors."""
         product = reduce(torch.mul, [factor(z) for factor, z in zip(self.factors, encodings, strict=True)])
-        fused: Tensor = self.weights @ product.unflatten(1, (self.rank, -1)) + self.bias
+        fused: Tensor = (product.unflatten(-1, (self.weights.shape[2], -1)) * self.weights).sum(-2) + self.bias
         return fused
 
 
 class Network(nn.Module):
-    """Vectors `(B, d)` of any number of features to one output per target.
+    """Vectors `(F, B, d)` of any number of features to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
 
     Args:
         options: the architecture.
@@ -90,10 +87,12 @@ class Network(nn.Module):
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        h = options.hidden
-        self.encoders = nn.ModuleList(Encoder(width, h, options.dropout) for width in shape.widths.values())
-        self.fusion = LowRankFusion(len(self.encoders), h, h // 2, options.rank)
-        self.heads = Heads(h // 2, shape.labels)
+        h, rngs = options.hidden, shape.rngs
+        self.encoders = nn.ModuleList(
+            FoldEncoder(width, h, options.dropout, rngs, shape.noise) for width in shape.widths.values()
+        )
+        self.fusion = LowRankFusion(len(self.encoders), h, h // 2, options.rank, rngs)
+        self.heads = Heads(h // 2, shape.labels, lambda n_in, n_out: FoldLinear(n_in, n_out, rngs))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs for a batch."""
@@ -103,4 +102,4 @@ class Network(nn.Module):
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
-    return NetworkBaseline(partial(Network, options), options, setup, standardise=options.standardise)
+    return NetworkBaseline(partial(Network, options), options, setup, together=True, standardise=options.standardise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from merbench.training import load_baseline
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import generator
+from merbench.training.networks.layers import FoldLinear, generator
 from merbench.training.networks.network import Shape
 
 
@@ -21,7 +22,23 @@ def network_of(name: str, widths: Mapping[str, int], labels: Mapping[str, int | 
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         shape = Shape(widths, labels, [generator("cpu", 0)], generator("cpu", "noise"))
-        return loaded.module.Network(chosen, shape).eval()
+        network = loaded.module.Network(chosen, shape).eval()
+    return OneFold(network) if any(isinstance(layer, FoldLinear) for layer in network.modules()) else network
+
+
+class OneFold(torch.nn.Module):
+    """A network of fold layers as one of ordinary layers."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return the outputs, without the fold dimension."""
+        inputs = {name: x[None] for name, x in batch.inputs.items()}
+        present = {name: x[None] for name, x in batch.present.items()}
+        outputs = self.network(replace(batch, inputs=inputs, present=present, samples=batch.samples[None]))
+        return {name: output[0] for name, output in outputs.items()}
 
 
 def batch_of(widths: Mapping[str, int], n: int = 6, *, seed: int = 0) -> Batch:

@@ -67,9 +67,11 @@ class _Hidden(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor, kept: Tensor, scale: float
+        ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor, kept: Tensor | None, scale: float
     ) -> Tensor:
-        output = torch.baddbmm(bias, x, weight).clamp_min_(0).mul_(kept).mul_(scale)
+        output = torch.baddbmm(bias, x, weight).clamp_min_(0)
+        if kept is not None:
+            output.mul_(kept).mul_(scale)
         ctx.save_for_backward(x, weight, output)
         ctx.weight, ctx.memory, ctx.scale = weight, memory, scale
         return output
@@ -77,7 +79,9 @@ class _Hidden(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, output = ctx.saved_tensors
-        gradient = torch.ops.aten.threshold_backward(gradient, output, 0).mul_(ctx.scale)
+        gradient = torch.ops.aten.threshold_backward(gradient, output, 0)
+        if ctx.scale != 1:
+            gradient.mul_(ctx.scale)
         return *_affine_gradients(ctx, x, weight, gradient), None, None, None
 
 
@@ -124,11 +128,40 @@ class FoldLinear(nn.Module):
         return _affine(x, self.weight, self.bias, self.memory)
 
 
-class FoldHidden(FoldLinear):
-    """A linear layer per fold, ReLU, and dropout from an explicit generator.
+class FoldDropout(nn.Module):
+    """Dropout from an explicit generator: `(F, B, n)` to the same shape.
 
     Sixteen random bits decide one entry, which is several times faster than `bernoulli_`; the rate is the nearest
     multiple of 2^-16.
+
+    Args:
+        dropout: share of the entries that are dropped in training.
+        noise: generator of the dropped entries, on the device of training.
+    """
+
+    def __init__(self, dropout: float, noise: torch.Generator) -> None:
+        super().__init__()
+        self.threshold = round(dropout * 65536)
+        self.scale = 65536 / (65536 - self.threshold)
+        self.noise = noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what is kept, scaled."""
+        kept = self.kept(x, x.shape)
+        return x if kept is None else kept.mul_(self.scale).mul_(x)
+
+    def kept(self, x: Tensor, shape: Sequence[int]) -> Tensor | None:
+        """Return a 1 for every entry that is kept, and a 0 for every other; None where all are."""
+        if not self.training or not self.threshold:
+            return None
+        bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
+        words = bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)
+        # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
+        return torch.ge(words, self.threshold - 32768, out=x.new_empty(shape))
+
+
+class FoldHidden(FoldLinear):
+    """A linear layer per fold, ReLU, and dropout, in one node of the graph.
 
     Args:
         n_in: width of the input.
@@ -142,25 +175,36 @@ class FoldHidden(FoldLinear):
         self, n_in: int, n_out: int, rngs: Sequence[torch.Generator], *, dropout: float, noise: torch.Generator
     ) -> None:
         super().__init__(n_in, n_out, rngs)
-        self.threshold = round(dropout * 65536)
-        self.noise = noise
+        self.dropout = FoldDropout(dropout, noise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's activations."""
         if not self.training:
             return torch.baddbmm(self.bias, x, self.weight).relu_()
-        # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
-        kept = torch.ge(self._words(x), self.threshold - 32768, out=x.new_empty(*x.shape[:-1], self.bias.shape[-1]))
-        scale = 65536 / (65536 - self.threshold)
+        kept = self.dropout.kept(x, (*x.shape[:-1], self.bias.shape[-1]))
+        scale = 1.0 if kept is None else self.dropout.scale
         if torch.is_autocast_enabled(x.device.type):
-            return torch.baddbmm(self.bias, x, self.weight).relu() * kept * scale
+            hidden = torch.baddbmm(self.bias, x, self.weight).relu()
+            return hidden if kept is None else hidden * kept * scale
         return _hidden(x, self.weight, self.bias, self.memory, kept, scale)
 
-    def _words(self, x: Tensor) -> Tensor:
-        """Return one random signed 16-bit word for every entry of the output."""
-        shape = (*x.shape[:-1], self.bias.shape[-1])
-        bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
-        return bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)
+
+class FoldEncoder(nn.Sequential):
+    """The same as `Encoder`, of fold layers: `(F, B, n_in)` to `(F, B, h)`.
+
+    Args:
+        n_in: width of the input.
+        n_hidden: width h of every layer.
+        dropout: share of the input that is dropped in training.
+        rngs: as in `FoldLinear`.
+        noise: generator of the dropped entries, on the device of training.
+    """
+
+    def __init__(
+        self, n_in: int, n_hidden: int, dropout: float, rngs: Sequence[torch.Generator], noise: torch.Generator
+    ) -> None:
+        layers = [FoldHidden(width, n_hidden, rngs, dropout=0, noise=noise) for width in (n_in, n_hidden, n_hidden)]
+        super().__init__(FoldDropout(dropout, noise), *layers)
 
 
 class Encoder(nn.Sequential):
