@@ -5,7 +5,7 @@ from torch import nn
 
 from merbench.training import load_baseline
 from merbench.training.networks.optimisation import optimiser
-from tests.baselines.test_mfn import WIDTHS, batch, mlp, network
+from tests.baselines.test_mfn import WIDTHS, batch, mlp, network, random
 
 GRAPH = {"hidden": 4, "memory": 3, "inner": 5}
 
@@ -18,7 +18,7 @@ def linear(layers: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
 
 def test_a_vertex_is_computed_from_those_with_fewer_of_its_features() -> None:
     model = network("graph-mfn", WIDTHS, **GRAPH).graph
-    a, b, c = (torch.randn(4) for _ in range(3))
+    a, b, c = random(3, 4)
     output, e = model([a, b, c])
     torch.testing.assert_close(e, linear(model.efficacies, torch.cat([a, b, c])))
     ab, ac, bc, every = model.networks
@@ -69,15 +69,14 @@ def test_pairs_and_triple_are_trained_unless_they_are_frozen() -> None:
 
 
 def test_efficacies_are_bounded_and_the_graph_is_not_linear_where_this_is_asked_for() -> None:
-    features = [10 * torch.randn(4) for _ in range(3)]
+    features = list(100 * random(3, 4))
     free, bounded = (network("graph-mfn", WIDTHS, **GRAPH, bounded=bounded).graph for bounded in (False, True))
     torch.testing.assert_close(bounded(features)[1], free(features)[1].sigmoid())
     assert free(features)[1].abs().max() > 1
     # f(2 x) - f(0) is 2 (f(x) - f(0)) of a linear map only
-    x = torch.randn(12)
     for nonlinear in (False, True):
         layers = network("graph-mfn", WIDTHS, **GRAPH, nonlinear=nonlinear).graph.networks[3]
-        x = torch.randn(layers[0].in_features, generator=torch.Generator().manual_seed(1))
+        x = random(layers[0].in_features)
         once, twice = layers(x) - layers(0 * x), layers(2 * x) - layers(0 * x)
         assert torch.allclose(twice, 2 * once, atol=1e-6) != nonlinear
 

@@ -28,11 +28,15 @@ def network(name: str, widths: dict[str, int], labels: dict[str, int | None] = L
     return network_of(name, widths, labels, **{"hidden": 8, "memory": 6, **options})
 
 
+def random(*shape: int) -> Tensor:
+    """Return numbers that are the same for the same shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(hash(shape) % 1000))
+
+
 def batch(order: list[int], widths: dict[str, int] = WIDTHS) -> Batch:
     inputs, lengths = {}, {}
     for name, width in widths.items():
-        rng = torch.Generator().manual_seed(width)
-        every = [torch.randn(length, width, generator=rng) for length in LENGTHS[name]]
+        every = [random(length, width) for length in LENGTHS[name]]
         padded = nn.utils.rnn.pad_sequence([every[i] for i in order], batch_first=True)
         inputs[name] = padded if padded.shape[1] else padded.new_zeros(len(order), 1, width)
         lengths[name] = torch.tensor(LENGTHS[name])[order]
@@ -68,9 +72,17 @@ def test_the_memory_after_two_steps_is_that_worked_out_by_hand() -> None:
     assert ours.flatten().tolist() == pytest.approx([first, second], abs=1e-6)
 
 
+def test_hidden_units_of_the_gates_are_dropped_in_training_only() -> None:
+    memory, attended = GatedMemory(2, 16, 3, 0.5), random(1, 4, 2)
+    memory.proposal.dropout.p = 0.0
+    assert not torch.equal(memory(attended), memory(attended))
+    memory.eval()
+    assert torch.equal(memory(attended), memory(attended))
+
+
 def test_a_sample_is_answered_step_by_step() -> None:
     model = network("mfn", {"audio": 5, "video": 2}, hidden=4)
-    rows = {name: torch.randn(3, width) for name, width in {"audio": 5, "video": 2}.items()}
+    rows = {name: random(3, width) for name, width in {"audio": 5, "video": 2}.items()}
     three = dict.fromkeys(rows, torch.tensor([3]))
     outputs = model(Batch({name: own[None] for name, own in rows.items()}, three, {}, torch.tensor([0])))
 
@@ -97,7 +109,7 @@ def test_a_sample_is_answered_step_by_step() -> None:
 
 def test_without_a_memory_the_last_states_are_fused() -> None:
     model = network("mfn", WIDTHS, memory=0)
-    rows = {name: torch.randn(3, width) for name, width in WIDTHS.items()}
+    rows = {name: random(3, width) for name, width in WIDTHS.items()}
     inputs = {name: own[None] for name, own in rows.items()}
     outputs = model(Batch(inputs, dict.fromkeys(rows, torch.tensor([3])), {}, torch.tensor([0])))
     last = []
@@ -121,7 +133,7 @@ def test_padding_and_the_samples_next_to_it_change_nothing(name: str, window: in
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_averaged_in_windows(name: str) -> None:
-    rows = {feature: torch.randn(1, 3, width) for feature, width in WIDTHS.items()}
+    rows = {feature: random(1, 3, width) for feature, width in WIDTHS.items()}
 
     def outputs(window: int) -> Tensor:
         inputs = {feature: own.repeat_interleave(window, 1) for feature, own in rows.items()}
