@@ -54,8 +54,9 @@ class BenchmarkSettings:
     Attributes:
         seeds: seeds of every system; None takes those of its preset, else 0 to 4.
         options: options of all systems that have them; those of a system replace them.
-        features: features to learn from by the track's id, under the empty id those of all other tracks; without an
-            entry, what a baseline declares for the track, else all.
+        features: features to learn from by where they are: `SYSTEM.TRACK`, a system, a track, or the empty text for
+            all; the first of these that has an entry counts. Without one, what a baseline declares for the track, else
+            all.
         folds: folds of cross-validation; None takes those of the preset, the track or the baseline.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         workers: processes on this machine, between which the cells are shared.
@@ -116,7 +117,7 @@ def planned(
     _require_distinct("system", [system.name for system in named])
     baselines = [load_baseline(system.baseline) for system in named]
     own_options = _options(named, baselines, settings.options)
-    _require_tracks(settings.features, [track.id for track in loaded_tracks])
+    _require_places(settings.features, [track.id for track in loaded_tracks], [system.name for system in named])
     cells = []
     for track in loaded_tracks:
         for system, loaded, options in zip(named, baselines, own_options, strict=True):
@@ -125,7 +126,7 @@ def planned(
                 learning={} if settings.folds is None else {"folds": settings.folds},
                 device=settings.device,
                 seeds=_seeds(loaded, system, settings),
-                features=settings.features.get(track.id, settings.features.get("")),
+                features=_features(settings.features, system.name, track.id),
                 options=options,
                 intervals=False,
             )
@@ -151,11 +152,15 @@ def _require_distinct(noun: str, names: Sequence[str]) -> None:
         raise UsageError(f"two {noun}s are named {listed(twice)}{remedy}")
 
 
-def _require_tracks(features: Mapping[str, Sequence[str]], ids: Sequence[str]) -> None:
-    if unknown := [name for name in features if name and name not in ids]:
-        raise UsageError(
-            f"features of track '{unknown[0]}': the tracks are {listed(list(ids), 12)}{did_you_mean(unknown[0], ids)}"
-        )
+def _require_places(features: Mapping[str, Sequence[str]], tracks: Sequence[str], systems: Sequence[str]) -> None:
+    known = [*tracks, *systems, *(f"{system}.{track}" for system in systems for track in tracks)]
+    if unknown := [name for name in features if name and name not in known]:
+        what = f"the tracks are {listed(tracks, 12)}, the systems {listed(systems, 12)}"
+        raise UsageError(f"features of '{unknown[0]}': {what}{did_you_mean(unknown[0], known)}")
+
+
+def _features(features: Mapping[str, Sequence[str]], system: str, track: str) -> Sequence[str] | None:
+    return next((features[key] for key in (f"{system}.{track}", system, track, "") if key in features), None)
 
 
 def _options(systems: Sequence[System], baselines: Sequence[LoadedBaseline], shared: Options) -> list[dict[str, Any]]:

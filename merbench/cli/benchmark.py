@@ -46,8 +46,9 @@ def benchmark(
     ),
     feature: list[str] | None = option(
         TRAINING,
-        "--feature [TRACK=]NAME",
-        "Feature to learn from on a track, or on all others; repeatable. [default: from baseline.toml, else all]",
+        "--feature [WHERE=]NAME",
+        "Feature to learn from; WHERE is a track, a system or SYSTEM.TRACK; repeatable. [default: from baseline.toml, "
+        "else all]",
     ),
     folds: options.Folds = None,
     device: options.Device = "auto",
@@ -125,11 +126,11 @@ def _require_system(option_: str, name: str, names: Sequence[str]) -> None:
 
 
 def _features(texts: Sequence[str] | None) -> dict[str, list[str]]:
-    """Return the features by the track's id; under the empty id those of all other tracks."""
-    by_track: dict[str, list[str]] = {}
+    """Return the features by where they are learned from; under the empty text those of all other places."""
+    by_place: dict[str, list[str]] = {}
     for text in texts or ():
-        track, equals, name = text.rpartition("=")
-        if not name or (equals and not track):
-            raise UsageError(f"--feature {text}: write NAME or TRACK=NAME, such as meld=sentence")
-        by_track.setdefault(track, []).append(name)
-    return by_track
+        place, equals, name = text.rpartition("=")
+        if not name or (equals and not place):
+            raise UsageError(f"--feature {text}: write NAME or WHERE=NAME, such as meld=sentence")
+        by_place.setdefault(place, []).append(name)
+    return by_place

@@ -295,6 +295,13 @@ def test_seeds_and_options_of_presets_and_systems(tracks: list[Path], own: Path)
     assert report.cell("paper", "one").values == (20 / 40, 18 / 40)  # wrong = 20 of the preset
 
 
+def test_features_of_the_most_specific_place_count(tracks: list[Path], own: Path) -> None:
+    features = {"": ["a"], "two": ["b"], "few": ["c"], "few.two": ["d"]}
+    cells = planned(tracks, systems(own, few=1, many=2), BenchmarkSettings(features=features), Path("o"), replace=False)
+    given = {cell.name: cell.settings.features for cell in cells}
+    assert given == {"few on one": ["c"], "few on two": ["d"], "many on one": ["a"], "many on two": ["b"]}
+
+
 def test_the_longest_cells_are_first(tmp_path: Path, tracks: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     toml = TOML.replace("wrong = 0", "wrong = 0\nepochs = 3")
     longer = write(tmp_path / "longer", toml, MODEL.replace("wrong: int", "wrong: int\n    epochs: int"))
@@ -328,7 +335,9 @@ def test_bad_input_is_reported_before_anything_is_trained(tracks: list[Path], ow
     wrong(tracks, [System(name="a", baseline=own, options={"wrnog": 1})], "wrnog", DeclarationError)
     wrong(tracks, [System(name="a", baseline=own, preset="papr")], "did you mean 'paper'", UnknownName)
     wrong(tracks, [System(name="a b", baseline=own)], "^system 'a b': a name is of lower-case words")
-    wrong(tracks, [own], "^features of track 'thre': the tracks are one, two", features={"thre": ["code"]})
+    wrong(
+        tracks, [own], "^features of 'tow': the tracks are one, two, the systems own; did", features={"tow": ["code"]}
+    )
     wrong(tracks, [own], "must be integers of at least 0", seeds=())
     wrong(tracks, [own], "workers", workers=0)
     Path("taken").write_text("", encoding="utf-8")
@@ -342,7 +351,7 @@ def test_bad_input_is_reported_before_anything_is_trained(tracks: list[Path], ow
         (["--set", "few.wrong=1"], "--set few.wrong: no system 'few'; the systems are majority"),
         (["--preset", "majorit=paper"], "--preset majorit=paper: no system 'majorit'; the systems are majority; did you mean 'majority'?"),
         (["--preset", "a", "--preset", "b"], "--preset b: write NAME or SYSTEM=NAME, once for each system"),
-        (["--feature", "=x"], "--feature =x: write NAME or TRACK=NAME, such as meld=sentence"),
+        (["--feature", "=x"], "--feature =x: write NAME or WHERE=NAME, such as meld=sentence"),
         (["--baseline", "x="], "--baseline x=: write BASELINE or NAME=BASELINE, such as no-context=context-gru"),
     ],
 )  # fmt: skip
