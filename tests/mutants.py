@@ -58,6 +58,23 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("xy - x_mean * y_mean", "xy"),
         ("CANCELLED = 2.0**-10", "CANCELLED = 0.0"),
     ],
+    # Seeds, and claims.
+    ("merbench/scoring/seeds.py", "tests/test_seeds.py"): [
+        ("scale = math.sqrt(n / (n - 1)) if n > 1 else 0.0", "scale = 1.0"),
+        ("system.n - 1.0", "1000.0"),
+    ],
+    ("merbench/claims/report.py", "tests/claims/test_verdicts.py"): [
+        ("FAILS if high <= 0", "FAILS if high < 0"),
+        ("HOLDS if low > -margin", "HOLDS if low >= -margin"),
+        ("FAILS if is_outside else UNDECIDED", "FAILS"),
+    ],
+    ("merbench/claims/scored.py", "tests/claims/test_check.py"): [
+        ("return max(runs, key=value)", "return min(runs, key=value)"),
+        ("if not row.higher_is_better:", "if row.higher_is_better:"),
+    ],
+    ("merbench/claims/stored.py", "tests/claims/test_check.py"): [
+        ("if stored.signature.get(name) != text", "if False"),
+    ],
     # Sets, ranked answers, sentiment, several labels.
     ("merbench/metrics/label_set.py", "tests/metrics/test_label_set.py"): [
         ("return _ratio(self.both, self.prediction)", "return _ratio(self.both, self.reference)"),

@@ -7,10 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from merbench.claims.exact import computed, require_computable
-from merbench.claims.report import UNCHECKED, ClaimsReport, Result, numbers, verdict
+from merbench.claims.report import UNCHECKED, ClaimsReport, Measured, Result, numbers, verdict
 from merbench.claims.scored import Check, KeptRun, check_of, metric_key
 from merbench.claims.stored import (
     Signature,
@@ -101,7 +100,7 @@ class _Row:
         """What is stored of it."""
         return self.claimant.stored.get((self.result.claim, self.result.place))
 
-    def measured(self, measured: Any, signature: Signature, *, stored: bool = False) -> Result:
+    def measured(self, measured: Measured, signature: Signature, *, stored: bool = False) -> Result:
         """Return the result with what was measured."""
         outcome = verdict(self.claim, measured)
         return replace(self.result, verdict=outcome, measured=measured, stored=stored, signature=signature)
@@ -236,7 +235,7 @@ def _rows_of(claimant: _Claimant, claim: Claim, where: str, problems: list[Probl
         track, key, why = None, "", ""
         try:
             track = with_learning(load_track(place.track), learning)
-            key = metric_key(track, claim.metric) if not _diagnostic(claim) else _diagnostic(claim)
+            key = _diagnostic(claim) or metric_key(track, claim.metric)
         except UsageError as error:
             if track is not None or not isinstance(error, UnknownName):
                 problem(f".on[{n}]", error)
@@ -329,7 +328,8 @@ def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) ->
     """Train all runs that checks need, each once; return why some failed, by their folders."""
     units = {str(run.folder): run for check in checks for run in check.runs}
     failures = dict[Path, MerbenchError]()
-    show("runs", 0, len(units)) if units else None
+    if units:
+        show("runs", 0, len(units))
     workers = max(1, min(settings.workers, len(units)))
     with closing(run(KeptRun.train, units.items(), workers=workers, engine=settings.engine)) as finished:
         for n, done in enumerate(finished, 1):

@@ -170,8 +170,8 @@ class ClaimsReport(Document):
         lines = [", ".join(f"{name}: {counts[name]:,}" for name in (HOLDS, FAILS, UNDECIDED, UNCHECKED))]
         if any(row.place and row.measured is not None for row in self.results):
             lines.append(
-                "intervals of differences, positive where the system is better, at the level of the track, over its "
-                "samples or clusters and over seeds, which are resampled within each draw of the samples"
+                "intervals are for other samples, or clusters, and other seeds; differences are positive where the "
+                "system is better"
             )
         if any(row.stored for row in self.results):
             lines.append("stored: measured before, with the same signature; --rerun measures again")

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from merbench.claims.report import Measured, Result
-from merbench.declarations import Declaration, declaration_problems
+from merbench.declarations import Declaration, declaration_problems, refused
 from merbench.errors import MalformedFile, UsageError, json_text, listed, problem_lines
 from merbench.files.paths import find_folder
 from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
@@ -52,6 +52,12 @@ class Stored(Declaration):
     control: float | None = None
     remark: _Text = ""
     signature: dict[Annotated[str, Field(max_length=200)], _Text] = Field(max_length=50)
+
+    @model_validator(mode="after")
+    def _is_interval(self) -> Stored:
+        if (self.low is None) != (self.high is None) or (self.low or 0.0) > (self.high or 0.0):
+            raise refused(((), "low and high are not the ends of an interval"))
+        return self
 
     @property
     def measured(self) -> Measured:

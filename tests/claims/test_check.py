@@ -328,6 +328,7 @@ HOSTILE = [
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1e999], "signature": {}}]}', "is not a finite number"),
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [], "signature": {}}]}', "at least 1"),
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1], "verdict": "holds", "signature": {}}]}', "is not a known key"),
+    ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1], "low": 2, "high": 1, "signature": {}}]}', "results[0]: low and high are not the ends of an interval"),
     ('{"schema": "merbench.claims/1", "results": [' + ", ".join(['{"claim": "a", "values": [1], "signature": {}}'] * 2) + "]}", "duplicate: a"),
     ('{"schema": "merbench.claims/1", "results": [' + '"' + "x" * 2_000_000 + '"]}', "contains more than 2,000,000 bytes"),
 ]  # fmt: skip
