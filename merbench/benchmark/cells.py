@@ -19,7 +19,7 @@ from merbench.corpus import Corpus
 from merbench.declarations import KEBAB
 from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
 from merbench.errors import MerbenchError, OutputError, UsageError, contained, did_you_mean, listed, plural
-from merbench.track import Track, load_track
+from merbench.track import SELECTED_BY, Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.output import RECORD
 from merbench.training.plan import with_learning
@@ -57,7 +57,8 @@ class BenchmarkSettings:
         features: features to learn from by where they are: `SYSTEM.TRACK`, a system, a track, or the empty text for
             all; the first of these that has an entry counts. Without one, what a baseline declares for the track, else
             all.
-        folds: folds of cross-validation; None takes those of the preset, the track or the baseline.
+        folds: folds of cross-validation on tracks that select on folds; None takes those of the preset, the track or
+            the baseline.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         workers: processes on this machine, between which the cells are shared.
         engine: `local`, or `dask://host:port`.
@@ -123,7 +124,9 @@ def planned(
         for system, loaded, options in zip(named, baselines, own_options, strict=True):
             how = RunSettings(
                 preset=system.preset,
-                learning={} if settings.folds is None else {"folds": settings.folds},
+                learning={"folds": settings.folds}
+                if settings.folds and track.training.selection in SELECTED_BY["folds"]
+                else {},
                 device=settings.device,
                 seeds=_seeds(loaded, system, settings),
                 features=_features(settings.features, system.name, track.id),

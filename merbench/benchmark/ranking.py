@@ -64,14 +64,14 @@ class Friedman:
         p_chi_square: its p.
         f: the statistic of Iman and Davenport (1980), with k - 1 and (k - 1) (N - 1) degrees of freedom, which is less
             conservative; None if it is infinite, where all tracks agree.
-        p: its p.
+        p: its p; None if it is infinite.
         degrees: the degrees of freedom of F.
     """
 
     chi_square: float
     p_chi_square: float
     f: float | None
-    p: float
+    p: float | None
     degrees: tuple[int, int]
 
 
@@ -86,12 +86,13 @@ def friedman(ranks: Floats) -> Friedman | None:
     # Without equal ranks, the spread is n k (k² - 1) / 12, and this is Demšar's formula.
     chi_square = (k - 1) * float(np.square(ranks.sum(axis=1) - n * (k + 1) / 2).sum()) / spread
     degrees, largest = (k - 1, (k - 1) * (n - 1)), n * (k - 1)
-    statistic = (n - 1) * chi_square / (largest - chi_square) if largest - chi_square > 1e-9 * largest else math.inf
+    is_finite = largest - chi_square > 1e-9 * largest
+    statistic = (n - 1) * chi_square / (largest - chi_square) if is_finite else math.inf
     return Friedman(
         chi_square=round(chi_square, DECIMALS),
         p_chi_square=round(float(chi2.sf(chi_square, k - 1)), DECIMALS),
-        f=round(statistic, DECIMALS) if math.isfinite(statistic) else None,
-        p=round(float(f.sf(statistic, *degrees)), DECIMALS),
+        f=round(statistic, DECIMALS) if is_finite else None,
+        p=round(float(f.sf(statistic, *degrees)), DECIMALS) if is_finite else None,
         degrees=degrees,
     )
 

@@ -248,11 +248,9 @@ class BenchmarkReport(Document):
         if left_out:
             yield f"not ranked, since values are missing: {listed(left_out, 12)}"
         if (test := self.friedman) is not None:
-            f = "infinite" if test.f is None else f"{test.f:.4g}"
-            yield (
-                f"Friedman: chi-square({test.degrees[0]}) = {test.chi_square:.4g}, p = {test.p_chi_square:.4f}; Iman "
-                f"and Davenport: F({test.degrees[0]}, {test.degrees[1]}) = {f}, p = {test.p:.4f}"
-            )
+            f = f"Iman and Davenport: F({test.degrees[0]}, {test.degrees[1]})"
+            f += " is infinite: all tracks agree" if test.f is None else f" = {test.f:.4g}, p = {test.p:.4f}"
+            yield f"Friedman: chi-square({test.degrees[0]}) = {test.chi_square:.4g}, p = {test.p_chi_square:.4f}; {f}"
         if self.critical_difference is None:
             yield "no test of mean ranks: it needs two systems or more with values on two tracks or more"
         else:
