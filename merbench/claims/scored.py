@@ -146,7 +146,7 @@ class Check:
         if isinstance(claim, Inequality) and claim.diagnostic:
             return replace(self._diagnosed(chosen[0]), remark=remark)
         how = resampling_of(self.plan.test)
-        read = [_submissions(run, self.plan.test, claim.seeds) for run in chosen]
+        read = [_submissions(run, self.plan.test) for run in chosen]
         if len(read) == 1:
             interval = seed_intervals(read[0], "system", how).get(self.key)
             value = seed_mean(chosen[0], self.key)
@@ -173,10 +173,8 @@ class Check:
     def _diagnosed(self, run: StoredRun) -> Measured:
         """Return the mean of a diagnostic over the folds of every seed, and Student's interval over the seeds."""
         values = [_diagnostic(each, self.key) for each in run.content["runs"]]
-        mean = fmean(values)
-        low, high = t_ends(
-            mean, stdev(values) / math.sqrt(len(values)), self.plan.track.intervals.level, len(values) - 1
-        )
+        mean, deviation = fmean(values), stdev(values) if len(values) > 1 else 0.0
+        low, high = t_ends(mean, deviation / math.sqrt(len(values)), self.plan.track.intervals.level, len(values) - 1)
         return Measured((mean,), mean if low is None else low, mean if high is None else high, self.key)
 
 
@@ -216,13 +214,14 @@ def check_of(
 def _runs(
     claim: Scored, place: Place, track: Track, folder: Path, side: Side, device: str, root: Path
 ) -> Iterator[KeptRun]:
+    declared = read_baseline(folder)
     settings = RunSettings(
         preset=side.preset,
         learning={} if place.folds is None else {"folds": place.folds},
         device=device,
-        seeds=list(range(claim.seeds)),
+        seeds=list(range(claim.seeds if declared.uses_seed else 1)),
         features=side.features or place.features,
-        options=given_options(read_baseline(folder), side, place),
+        options=given_options(declared, side, place),
         intervals=False,
     )
     run = KeptRun(track, folder.absolute(), settings, side.trials, root)
@@ -258,8 +257,10 @@ def seed_mean(run: StoredRun, key: str) -> float:
     return value.mean
 
 
-def _submissions(run: StoredRun, candidates: Candidates, seeds: int) -> list[Submission]:
-    return [read_submission(run.folder / f"seed-{seed}" / SUBMISSION, candidates) for seed in range(seeds)]
+def _submissions(run: StoredRun, candidates: Candidates) -> list[Submission]:
+    seeds = [each.seed for each in run.record.runs]
+    folders = [run.folder] if len(seeds) == 1 else [run.folder / f"seed-{seed}" for seed in seeds]
+    return [read_submission(folder / SUBMISSION, candidates) for folder in folders]
 
 
 def _diagnostic(seed: Mapping[str, Any], name: str) -> float:

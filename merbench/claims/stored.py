@@ -180,6 +180,7 @@ def side_signature(folder: Path, side: Side, place: Place) -> str:
         "options": options,
         "select": {name: list(values) for name, values in declared.select.items() if name not in given},
         "search": {name: str(item) for name, item in searched.items() if name not in given},
+        "trained_once": not declared.uses_seed,
         "folds": preset.folds or declared.folds,  # where neither the track nor the place declares them
     }
     return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)

@@ -71,6 +71,7 @@ class BaselineDeclaration(Declaration):
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
+    uses_seed: bool = True  # whether another seed gives other answers; else claims and benchmarks train it once
     # seeds that it is run with by default; several give a mean and a deviation
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     defaults: dict[str, Any] = Field(default={})

@@ -14,7 +14,7 @@ from scipy import stats
 from merbench.claims import ClaimsReport, Settings, check_claims, read_stored, stored_claims, write_results
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import DeclarationError, UnknownName, UsageError
-from merbench.scoring import resampling_of, seed_differences
+from merbench.scoring import compare, resampling_of, seed_differences
 from merbench.submission import read_submission
 from merbench.track import load_track
 from merbench.training import read_run
@@ -103,6 +103,17 @@ def test_options_are_searched_before_a_claim_about_tuned_ones(claimant: Claimant
     (row,) = check_claims(OWN).results
     assert row.verdict == "holds"
     assert any(folder.name == "best" and read_run(folder).record.options["share"] > 0 for folder in runs())
+
+
+def test_a_system_without_a_seed_is_trained_once(claimant: Claimant) -> None:
+    claimant(BETTER, toml="uses_seed = false\n" + TOML)
+    (row,) = check_claims(OWN).results
+    assert [[each.seed for each in read_run(folder).record.runs] for folder in runs()] == [[0], [0]]
+    one, other = (read_submission(folder / "submission.csv", open_candidates(load_track("small"))) for folder in runs())
+    plain = next(each for each in compare(load_track("small"), [one, other]).differences if each.key == "overall")
+    assert row.measured is not None and plain.low is not None and plain.high is not None
+    ends = sorted((abs(plain.low), abs(plain.high)))  # seeds add no variance
+    assert sorted((abs(row.measured.low or 0), abs(row.measured.high or 0))) == pytest.approx(ends, abs=1e-9)
 
 
 DIAGNOSED = """
