@@ -4,7 +4,7 @@ Every feature is ranked by how well attention over it alone does in cross-valida
 encoded, and their sum is weighted by attention, as in MERBench (arXiv:2401.03429): one network of all.
 
 Conventions:
-    Vectors are `(B, d)`, outputs `(B, K)` scores of labels or `(B,)` numbers.
+    As in `merbench.training.networks.layers`: all tensors have a leading fold dimension F.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from merbench.parameters import Within
 from merbench.track import Track
 from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Dropout, Encoder, Heads, Width
+from merbench.training.networks.layers import Dropout, FoldHidden, FoldLinear, Heads, Width
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.protocol import NO_LOG, Progress
@@ -54,7 +55,7 @@ class Options(Schedule):
 
 
 class Network(nn.Module):
-    """Vectors of any number of features to one output per target.
+    """Vectors `(F, B, d)` of any number of features to one output per target: `(F, B, K)` scores or `(F, B)` numbers.
 
     Args:
         options: the architecture.
@@ -63,10 +64,16 @@ class Network(nn.Module):
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        h, widths = options.hidden, slots(shape.widths.values())
-        self.encoders = nn.ModuleList(Encoder(width, h, options.dropout) for width in widths)
-        self.attention = nn.Sequential(Encoder(h * len(widths), h, options.dropout), nn.Linear(h, len(widths)))
-        self.heads = Heads(h, shape.labels)
+        h, rngs, widths = options.hidden, shape.rngs, slots(shape.widths.values())
+
+        def encoder(width: int) -> nn.Sequential:
+            pairs = pairwise((width, h, h, h))
+            layers = (FoldHidden(*pair, rngs, dropout=0.0, noise=shape.noise) for pair in pairs)
+            return nn.Sequential(nn.Dropout(options.dropout), *layers)
+
+        self.encoders = nn.ModuleList(encoder(width) for width in widths)
+        self.attention = nn.Sequential(encoder(h * len(widths)), FoldLinear(h, len(widths), rngs))
+        self.heads = Heads(h, shape.labels, lambda n_in, n_out: FoldLinear(n_in, n_out, rngs))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs for a batch."""
@@ -98,7 +105,7 @@ class TopN:
     def network(self, setup: Setup) -> NetworkBaseline:
         """Return the network that a feature is ranked by, and that the best are fused by."""
         own = self.options
-        return NetworkBaseline(partial(Network, own), own, setup, standardise=own.standardise)
+        return NetworkBaseline(partial(Network, own), own, setup, together=True, standardise=own.standardise)
 
     def fit(self, train: TrainingSet) -> None:
         self.fit_folds(train)

@@ -19,7 +19,6 @@ from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import SmallTrack
 
 NETWORKS: dict[str, dict[str, Any]] = {
-    "attention-topn": {"hidden": 8},
     "lf-dnn": {"hidden": 8},
     "lmf": {"hidden": 8},
     "misa": {"hidden": 8, "feed_forward": 16},
