@@ -36,8 +36,8 @@ from merbench.training.networks.network import Shape
 WIDTH, N_FOLDS, BATCH = 1024, 5, 32
 MODALITIES = ("audio", "video", "text")
 LABELS = {"discrete": 6, "valence": None}
-TFN, LMF = load_baseline("tfn"), load_baseline("lmf")
-TENSOR = TFN.module.TensorLinear
+BASELINES = {name: load_baseline(name) for name in ("lmf", "tfn")}
+TENSOR = BASELINES["tfn"].module.TensorLinear
 
 
 def training_data(n: int) -> TrainingSet:
@@ -62,7 +62,7 @@ class Ends:
 
 def trained(name: str, options: Mapping[str, Any], train: TrainingSet) -> float:
     """Train a baseline for three epochs, and return the median time of those after the first."""
-    loaded, ends = load_baseline(name), Ends()
+    loaded, ends = BASELINES[name], Ends()
     chosen = loaded.options("mer2023-multi", {**options, "epochs": 3, "patience": 0, "standardise": False})
     baseline = loaded.build(chosen, Setup(0, N_FOLDS, "cpu", log=ends))
     assert isinstance(baseline, FoldEnsemble)
@@ -144,7 +144,7 @@ class Floor:
     """
 
     def __init__(self, name: str, options: Mapping[str, Any], train: TrainingSet) -> None:
-        loaded = load_baseline(name)
+        loaded = BASELINES[name]
         chosen = loaded.module.Options(**loaded.options("mer2023-multi", options))
         together = name == "lmf"
         rngs = [generator("cpu", fold) for fold in range(N_FOLDS if together else 1)]
@@ -251,7 +251,7 @@ def timed(run: Callable[[], object]) -> float:
 def raced(name: str, options: Mapping[str, Any], n: int, rounds: int) -> Iterator[tuple[str, float]]:
     """Yield the median time of an epoch of each side, all taking turns; the first round does not count."""
     train, floor = training_data(n), Floor(name, options, training_data(n))
-    chosen = load_baseline(name).options("mer2023-multi", options)
+    chosen = BASELINES[name].options("mer2023-multi", options)
     make = partial(Peer, name, chosen["hidden"], chosen.get("rank", 0), chosen["dropout"])
     peer = FoldByFold(make, train, chosen)
     sides: dict[str, Callable[[], float]] = {
