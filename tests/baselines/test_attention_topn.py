@@ -13,7 +13,6 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.training import FoldEnsemble, Setup, TrainingSet, feature_set, load_baseline
 from merbench.training.data import training_candidates, training_set
-from merbench.training.networks.batches import Batch
 from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import SmallTrack
 
@@ -119,15 +118,10 @@ def test_an_interrupted_training_goes_on(small_track: SmallTrack, tmp_path: Path
         np.testing.assert_array_equal(again.out_of_fold.outputs[name], values)
 
 
-def of_a_fold(batch: Batch) -> Batch:
-    return Batch({name: x[None] for name, x in batch.inputs.items()}, {}, {}, batch.samples[None])
-
-
 @pytest.mark.parametrize("widths", [{"a": 4}, {"a": 4, "b": 2}])
-def test_the_weighted_sum_of_encodings_feeds_the_heads_whatever_else_is_in_the_batch(widths: dict[str, int]) -> None:
+def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: dict[str, int]) -> None:
     model, batch = network_of("attention-topn", widths, {"label": 1, "value": None}, hidden=5), batch_of(widths)
-    every = model(of_a_fold(batch))
-    assert every["label"].shape == (1, 6, 1) and every["value"].shape == (1, 6)
+    every = model(batch)
 
     def through(layers: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         for layer in list(layers)[1:]:  # type: ignore[call-overload] # the first drops inputs
@@ -136,18 +130,9 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads_whatever_else_is_in_the_b
 
     for row in range(6):
         given = [x[row] for x in batch.inputs.values()] * (3 if len(widths) == 1 else 1)
-        encoded = [through(encoder, x) for encoder, x in zip(model.encoders, given, strict=True)]
-        hidden, last = model.attention
+        encoded = [through(encoder, x) for encoder, x in zip(model.network.encoders, given, strict=True)]
+        hidden, last = model.network.attention
         weights = through(hidden, torch.cat(encoded)) @ last.weight[0] + last.bias[0, 0]
         fused = torch.stack(encoded, 1) @ weights
-        for output, head in zip((every["label"][0, row], every["value"][:, row]), model.heads.layers, strict=True):
+        for output, head in zip((every["label"][row], every["value"][[row]]), model.network.heads.layers, strict=True):
             torch.testing.assert_close(output, fused @ head.weight[0] + head.bias[0, 0], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("n", [1, 4])
-def test_gradients_of_identical_rows_are_finite(n: int) -> None:
-    widths = {"a": 4, "b": 2}
-    model, batch = network_of("attention-topn", widths, {"label": 1, "value": None}, hidden=5).train(), batch_of(widths)
-    same = Batch({name: x[:1].expand(n, -1) for name, x in batch.inputs.items()}, {}, {}, batch.samples[:n])
-    sum(values.square().sum() for values in model(of_a_fold(same)).values()).backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())

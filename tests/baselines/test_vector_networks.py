@@ -19,6 +19,7 @@ from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import SmallTrack
 
 NETWORKS: dict[str, dict[str, Any]] = {
+    "attention-topn": {"hidden": 8},
     "lf-dnn": {"hidden": 8},
     "lmf": {"hidden": 8},
     "misa": {"hidden": 8, "feed_forward": 16},
@@ -26,7 +27,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "self-mm": {"hidden": 8},
     "tfn": {"hidden": 4},
 }
-"""Small options of every network of ordinary layers that is given vectors."""
+"""Small options of every network that is given vectors."""
 
 WIDTHS = {"audio": 5, "video": 3, "text": 4}
 LABELS = {"discrete": 3, "valence": None, "only": 1}
