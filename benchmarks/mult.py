@@ -16,6 +16,8 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -91,22 +93,24 @@ def products(n: int, n_steps: int) -> None:
             torch.bmm(torch.bmm(heads, heads.mT), heads)
 
 
-def peak(n_steps: int, *, in_pieces: bool) -> None:
+def peak(n_steps: int, dropout: float, scores: int) -> None:
     """Print the bytes and the seconds that a step on one sample takes, as a process of its own does."""
-    if not in_pieces:
-        vars(sys.modules[type(network()).__module__])["SCORES_AT_ONCE"] = 1 << 62
-    model = network(attention_dropout=0.1)
+    model = network(attention_dropout=dropout)
+    vars(MULT.module)["SCORES_AT_ONCE"] = scores
     step(model, batch(1, 10))
     before, start = peak_bytes(), time.perf_counter()
     step(model, batch(1, n_steps))
     print(peak_bytes() - before, time.perf_counter() - start)
 
 
-def measured_peak(n_steps: int, *, in_pieces: bool) -> tuple[int, float]:
-    """Return what `peak` prints, of a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.mult", "--peak", str(n_steps), *(["--pieces"] if in_pieces else [])]
-    n_bytes, duration = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return int(n_bytes), float(duration)
+def memory(cases: Sequence[tuple[int, float, str, int]]) -> str:
+    """Return a table of what `peak` prints, each of a process of its own."""
+    cells = []
+    for n_steps, dropout, name, scores in cases:
+        command = [sys.executable, "-m", "benchmarks.mult", "--peak", str(n_steps), str(dropout), str(scores)]
+        n_bytes, duration = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        cells.append((f"{n_steps:,}", name, str(dropout), f"{int(n_bytes) / 1e6:,.0f} MB", seconds(float(duration))))
+    return table(("steps", "attention", "its dropout", "memory", "time"), cells)
 
 
 def main() -> None:
@@ -114,26 +118,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="passes of each kind that count")
     parser.add_argument("--longest", type=int, default=10_000, help="steps of the longest sequence")
-    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--pieces", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peak:
-        peak(arguments.peak, in_pieces=arguments.pieces)
-        return
     torch.set_num_threads(1)
-    model, cells, before = network(), [], (0, 0, 0.0, 0.0)
+    if arguments.peak:
+        n_steps, dropout, scores = arguments.peak
+        peak(int(n_steps), float(dropout), int(scores))
+        return
+    model, cells, before = network(), [], list[float]()
     for n_steps in LENGTHS:
         given = batch(N, n_steps)
         times = race(
             {
-                "products": lambda n=n_steps: products(N, n),
-                "forward": lambda given=given: forward(model, given),
-                "step": lambda given=given: step(model, given),
+                "products": partial(products, N, n_steps),
+                "forward": partial(forward, model, given),
+                "step": partial(step, model, given),
             },
             arguments.rounds,
         )
-        now = (*counted(model, given), times["forward"], times["step"])
-        growth = [f"{value / old:.2f}" if old else "" for value, old in zip(now, before, strict=True)]
+        now = [*map(float, counted(model, given)), times["forward"], times["step"]]
+        growth = [f"{value / old:.2f}" for value, old in zip(now, before, strict=True)] if before else [""] * 4
         cells.append(
             (
                 str(n_steps),
@@ -153,14 +157,9 @@ def main() -> None:
     print(machine(["torch"]) + "\n")
     head = ("steps", "counted", "×", "of attention", "×", "products alone", "forward", "×", "step of training", "×")
     print(table(head, cells))
-    print("\nMemory and time of a step on one sample, with dropout of attention:\n")
-    rows = []
-    for n_steps, in_pieces in ((800, False), (800, True), (2000, False), (2000, True), (arguments.longest, True)):
-        n_bytes, duration = measured_peak(n_steps, in_pieces=in_pieces)
-        rows.append(
-            (f"{n_steps:,}", "in pieces" if in_pieces else "all scores", f"{n_bytes / 1e6:,.0f} MB", seconds(duration))
-        )
-    print(table(("steps", "attention", "memory", "time"), rows))
+    every, pieces = ("all scores", 1 << 62), ("in pieces", MULT.module.SCORES_AT_ONCE)
+    print("\nMemory and time of a step on one sample:\n")
+    print(memory([(2000, 0.1, *every), (2000, 0.1, *pieces), (2000, 0.0, *pieces), (arguments.longest, 0.0, *pieces)]))
 
 
 if __name__ == "__main__":
