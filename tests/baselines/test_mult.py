@@ -70,6 +70,25 @@ def test_gradients_of_identical_constant_rows_are_finite(n: int) -> None:
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+def test_a_feature_that_samples_lack_gives_nothing() -> None:
+    model = network_of("mult", WIDTHS, LABELS, **SMALL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)  # biases begin at 0, with which zeros would give nothing anyway
+    given = sequences({"audio": [3, 2], "video": [2, 4], "text": [0, 0]})
+    model(batch(given))["valence"].sum().backward()
+    slopes = {
+        name: float(parameter.grad.abs().max()) for name, parameter in model.named_parameters() if "heads" not in name
+    }
+    attention = [
+        f"targets.{target}.pairs.1.layers.0.{part}" for target in (0, 1) for part in ("attention", "before_attention")
+    ]
+    of_text = "embeddings.2", "targets.2", *attention
+    assert {name for name, slope in slopes.items() if not slope} == {
+        name for name in slopes if name.startswith(of_text)
+    }
+
+
 def test_fewer_rows_than_the_kernel_are_filled_with_zeros() -> None:
     model, given = network_of("mult", WIDTHS, LABELS, **SMALL, kernel=3), sequences()
     filled = {
