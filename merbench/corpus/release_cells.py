@@ -108,12 +108,12 @@ def integer(missing: int | None = None) -> Cells:
     return Cells(value, "integers", pa.int64())
 
 
-def sign(positive: str, negative: str) -> Cells:
-    """Return cells that hold a number; values are the labels of its sign, and no reference for zero."""
+def sign(positive: str, negative: str, zero: str | None = None) -> Cells:
+    """Return cells that hold a number; values are the labels of its sign, and no reference for zero without a label."""
 
     def value(cell: str) -> str | None:
         number = _number(cell, 0.0)
-        return None if number is None else positive if number > 0 else negative
+        return zero if number is None else positive if number > 0 else negative
 
     return Cells(value, "numbers")
 

@@ -31,7 +31,8 @@ from merbench.targets.segments import segment_lists
 class ReleaseTable:
     """One table of a release, and what becomes of its columns."""
 
-    files: tuple[str, ...]  # where it may be in the folder of the release; the first that exists is read
+    # where it may be in the folder of the release, `*` for any name; the first that exists is read
+    files: tuple[str, ...]
     id: str = "name"  # column of sample ids
     id_is_path: bool = False  # whether folders in front of a name do not belong to the id
     split: str = ""  # split of all its rows
@@ -65,7 +66,7 @@ class ReleaseTable:
 
     def path(self, release: Path) -> Path | None:
         """Return where it is in a release; None if it is missing."""
-        return next((release / name for name in self.files if (release / name).exists()), None)
+        return next((path for name in self.files for path in release.glob(name)), None)
 
     def explain(self) -> str:
         """Return where it may be, what it must contain, and what is missing without it."""

@@ -39,7 +39,8 @@ TABLES = [
 def test_every_corpus_of_the_family_has_an_importer() -> None:
     family = """
         abaw4-mtl abaw6-expr abaw6-va add2023-ar add2023-fgd add2023-fgg add2023-rl ch-sims ch-sims-v2 cmu-mosei
-        cmu-mosi cmu-mosi-trimodal crema-d crema-d-votes dfew emer enterface ferv39k ger-abstract ger-affectnet ger-artphoto
+        cmu-mosi cmu-mosi-polarity cmu-mosi-trimodal crema-d crema-d-votes dfew emer emodb enterface ferv39k
+        ger-abstract ger-affectnet ger-artphoto
         ger-casme ger-casme2 ger-ch-sims ger-ckplus ger-cmu-mosi ger-dfew ger-enterface ger-ferplus ger-ferv39k ger-mer2023
         ger-rafdb ger-ravdess ger-samm ger-sfew2 ger-twitter1 ger-twitter2 iemocap-4 iemocap-6 mafw meld mer2023
         mer2024-noise mer2024-ov mer2024-semi mer2025-des mer2025-fg mer2025-pr mer2025-semi mer2026-cross mer2026-fg

@@ -28,11 +28,14 @@ FOLDERS = {
     "meld": "meld",
     "cmu-mosi": "cmumosi",
     "cmu-mosei": "cmumosei",
+    "cmu-mosi-polarity": "features",
+    "cmu-mosi-trimodal": "features",
     "ch-sims": "sims",
     "ch-sims-v2": "simsv2",
     "mer2023": "mer2023/release",
     "crema-d": "features",
     "crema-d-votes": "features",
+    "emodb": "media/speech/emodb",
     "ravdess": "features",
 }
 ANSWERS = {
@@ -157,14 +160,16 @@ def test_the_most_frequent_emotions_between_corpora(corpora: Import, test_data: 
 def sentiments(corpora: Import, test_data: Path, name: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return ids, references and, as answers, the references of the samples next to them in the file."""
     corpora(name)
-    rows = rows_of(test_data / "data" / FOLDERS[name] / "labels.csv", "test")
+    stored = name == "cmu-mosi-trimodal"
+    file, key, split = ("mosi_meta.csv", "id", "split_feature") if stored else ("labels.csv", "name", "split")
+    rows = [row for row in read_table(test_data / "data" / FOLDERS[name] / file) if row[split] == "test"]
     references = np.array([float(row["sentiment"]) for row in rows])
-    return [row["name"] for row in rows], references, np.roll(references, 1)
+    return [row[key] for row in rows], references, np.roll(references, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.checks(LIBRARY, of="{name}")
-@pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosei"])
+@pytest.mark.parametrize("name", ["cmu-mosi", "cmu-mosi-trimodal", "cmu-mosei"])
 def test_the_sentiment_of_the_clip_before(name: str, corpora: Import, test_data: Path) -> None:
     from scipy.stats import pearsonr
     from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
@@ -222,19 +227,54 @@ def test_sentiment_between_corpora(corpora: Import, test_data: Path) -> None:
         assert result["mae"] == close(mean_absolute_error(scale * references, answers))
 
 
-# Folds: a plain classifier on the features that come with the labels
+@pytest.mark.checks(LIBRARY, "emodb")
+def test_the_emotion_of_the_clip_before(corpora: Import, test_data: Path) -> None:
+    from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+    corpora("emodb")
+    clips = sorted((test_data / "data" / FOLDERS["emodb"]).glob("*.wav"))
+    references = [{"W": "angry", "F": "happy", "N": "neutral", "T": "sad"}[clip.name[5]] for clip in clips]
+    answers = references[-1:] + references[:-1]
+    result = values("emodb", [clip.stem for clip in clips], discrete=answers)
+    assert result["weighted_f1"] == close(f1_score(references, answers, average="weighted"))
+    assert result["unweighted_average_recall"] == close(recall_score(references, answers, average="macro"))
+    assert result["accuracy"] == close(accuracy_score(references, answers))
 
 
-def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: float) -> np.ndarray:
-    """Return the answers of logistic regressions, each trained on the other folds."""
+# A plain classifier on the features that come with the labels
+
+
+def logistic(c: float) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
+
+
+@pytest.mark.checks(KNOWN, "cmu-mosi-polarity")
+def test_known_values_of_the_stored_vectors_of_mosi(corpora: Import, test_data: Path) -> None:
+    corpora("cmu-mosi-polarity")
+    rows = read_table(test_data / "data" / "features" / "mosi_meta.csv")
+    with np.load(test_data / "data" / "features" / "mosi_trimodal.npz", allow_pickle=False) as known:
+        assert known["id"].tolist() == [row["id"] for row in rows]
+        parts = {part: known[part] for part in ("text", "audio", "video")}
+    parts["fused"] = np.hstack(list(parts.values()))
+    train = np.array([row["split_feature"] == "train" for row in rows])
+    labels = np.array(["non-negative" if float(row["sentiment"]) >= 0 else "negative" for row in rows])
+    ids = [row["id"] for row in rows if row["split_feature"] == "test"]
+    for part, f1 in (("text", 0.7575), ("audio", 0.5638), ("video", 0.5215), ("fused", 0.7689)):
+        answers = logistic(0.01).fit(parts[part][train], labels[train]).predict(parts[part][~train])
+        assert values("cmu-mosi-polarity", ids, polarity=answers.tolist())["weighted_f1"] == pytest.approx(
+            f1, abs=5.1e-5
+        )
+
+
+def left_out(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, c: float) -> np.ndarray:
+    """Return the answers of logistic regressions, each trained on the other folds."""
     answers = np.empty(len(labels), dtype=labels.dtype)
     for fold in np.unique(folds):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
-        model.fit(features[folds != fold], labels[folds != fold])
+        model = logistic(c).fit(features[folds != fold], labels[folds != fold])
         answers[folds == fold] = model.predict(features[folds == fold])
     return answers
 

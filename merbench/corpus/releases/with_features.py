@@ -6,10 +6,11 @@ conditions; the reference is the emotion that the actor was asked for. `crema-d-
 of those who heard and saw them as references, and without them as a feature. The mean strengths of votes (`*_level_*`)
 are not read. The features of CMU-MOSI were fitted on a training part of their own, `split_feature`, which is the split
 of that corpus: on any other split a model would be tested on utterances that its features have seen.
+`cmu-mosi-polarity` is the same utterances with two classes as references, negative and non-negative.
 """
 
 from merbench.corpus.importing import Release
-from merbench.corpus.release_cells import labels, number
+from merbench.corpus.release_cells import labels, number, sign
 from merbench.corpus.release_readers import arrays
 from merbench.corpus.release_tables import ReleaseTable
 from merbench.corpus.releases.merbench_labels import MOSI_SOURCE, VIDEO_UTTERANCE, utterance
@@ -19,6 +20,7 @@ CREMA_D = ("angry", "disgust", "fear", "happy", "neutral", "sad")
 RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """In the order of the codes in RAVDESS's file names, from 01."""
 ABOUT_A_CLIP = {"actor": "speaker", "fold": "fold", "sentence": "transcript", "intensity": "intensity"}
+NOT_NEGATIVE = sign("non-negative", "negative", zero="non-negative")
 CREMA_D_LICENCE = "Open Database License 1.0"
 CREMA_D_FILE = "the file cremad_votes.csv; media: https://github.com/CheyneyComputerScience/CREMA-D"
 
@@ -96,32 +98,39 @@ RELEASES = (
         ),
         language="en",
     ),
-    Release(
-        name="cmu-mosi-trimodal",
-        title="CMU-MOSI with utterance-level features of text, audio and video, in the split they were fitted for",
-        source=f"{MOSI_SOURCE}; contextual utterance-level features, fitted on the training part of this split and "
-        "on no other",
-        licence="features MIT; CMU-MOSI: research use",
-        obtain="the files mosi_trimodal.npz and mosi_meta.csv",
-        layouts=(
-            (
-                ReleaseTable(
-                    files=("mosi_meta.csv",),
-                    id="id",
-                    samples={"split_feature": "split", "text_eng": "transcript", "text_chi": "transcript_chinese"},
-                    targets={"sentiment": number()},
-                ),
-                ReleaseTable(
-                    files=("mosi_trimodal.npz",),
-                    id="id",
-                    features={name: (name,) for name in ("text", "audio", "video")},
-                    reader=arrays,
-                    form="an array of ids and a matrix per modality",
+    *(
+        Release(
+            name=f"cmu-mosi-{name}",
+            title=f"CMU-MOSI with utterance-level features of text, audio and video{what}, in the split they were "
+            "fitted for",
+            source=f"{MOSI_SOURCE}; contextual utterance-level features, fitted on the training part of this split and "
+            "on no other",
+            licence="features MIT; CMU-MOSI: research use",
+            obtain="the files mosi_trimodal.npz and mosi_meta.csv",
+            layouts=(
+                (
+                    ReleaseTable(
+                        files=("mosi_meta.csv",),
+                        id="id",
+                        samples={"split_feature": "split", "text_eng": "transcript", "text_chi": "transcript_chinese"},
+                        targets=targets,
+                    ),
+                    ReleaseTable(
+                        files=("mosi_trimodal.npz",),
+                        id="id",
+                        features={modality: (modality,) for modality in ("text", "audio", "video")},
+                        reader=arrays,
+                        form="an array of ids and a matrix per modality",
+                    ),
                 ),
             ),
-        ),
-        language="en",
-        known=utterance,
-        id_form=VIDEO_UTTERANCE,
+            language="en",
+            known=utterance,
+            id_form=VIDEO_UTTERANCE,
+        )
+        for name, what, targets in (
+            ("trimodal", "", {"sentiment": number()}),
+            ("polarity", ", negative or not", {"polarity": NOT_NEGATIVE.of("sentiment")}),
+        )
     ),
 )

@@ -34,6 +34,10 @@ RAVDESS: dict[str, Any] = {
     "label": np.array(["calm", "sad"]), "actor": np.array([1, 2], np.int8), "fold": np.array([1, 1], np.int8),
     "sentence": np.array(["Kids", "Dogs"]), "intensity": np.array([1, 2], np.int8),
 }  # fmt: skip
+MOSI: dict[str, Any] = {
+    "id": np.array(["v_1", "v_2", "v_3"]),
+    **dict.fromkeys(("text", "audio", "video"), np.ones((3, 2))),
+}
 VOTES = ",".join(f"{condition}_votes_{letter}" for condition in ("voice", "face", "av") for letter in "ADFHNS")
 CREMA_D = f"clip,actor,sentence,emotion,intensity,fold,{VOTES}\n"
 EXPRESSIONS = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other\n"
@@ -47,7 +51,7 @@ def imported(folder: Path, name: str, files: Files) -> Any:
         file.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
             file.write_text(content, encoding="utf-8")
-        elif content is RAVDESS:
+        elif "audio" in content:
             np.savez(file, **content)
         else:
             write_archive(file, **content)
@@ -99,6 +103,35 @@ CASES: list[tuple[str, Files, str, list[tuple[Any, ...]]]] = [
         {"ravdess_av_folds1-4.npz": RAVDESS},
         "sample_id split speaker fold transcript intensity discrete",
         [("01-01", "all", 2, 1, "Dogs", 2, "sad"), ("03-01", "all", 1, 1, "Kids", 1, "calm")],
+    ),
+    (
+        "cmu-mosi-polarity",
+        {"mosi_trimodal.npz": MOSI,
+         "mosi_meta.csv": "id,split_feature,sentiment,text_eng,text_chi\nv_1,train,-0.2,Bad,坏\nv_2,train,-0.0,So,好\n"
+                          "v_3,test,3,Good,好\n"},
+        "sample_id split dialogue position transcript polarity",
+        [("v_1", "train", "v", 1, "Bad", "negative"), ("v_2", "train", "v", 2, "So", "non-negative"),
+         ("v_3", "test", "v", 3, "Good", "non-negative")],
+    ),
+    (
+        "emodb",
+        {f"{name}.wav": "" for name in ("03a01Fa", "16b10Wb", "08a02Nc", "14b01T", "09a07La", "10a04Ed", "15b03Aa")},
+        "sample_id media split speaker sentence discrete",
+        [
+            ("03a01Fa", "03a01Fa.wav", "four", "03", "a01", "happy"),
+            ("08a02Nc", "08a02Nc.wav", "four", "08", "a02", "neutral"),
+            ("09a07La", "09a07La.wav", "other", "09", "a07", "bored"),
+            ("10a04Ed", "10a04Ed.wav", "other", "10", "a04", "disgust"),
+            ("14b01T", "14b01T.wav", "four", "14", "b01", "sad"),
+            ("15b03Aa", "15b03Aa.wav", "other", "15", "b03", "fearful"),
+            ("16b10Wb", "16b10Wb.wav", "four", "16", "b10", "angry"),
+        ],
+    ),
+    (
+        "emodb",  # as unpacked
+        {"wav/03a01Fa.wav": "", "wav/._03a01Fa.wav": "", "lab/03a01Fa.lab": "", "other.wav": ""},
+        "sample_id media",
+        [("03a01Fa", "03a01Fa.wav")],
     ),
     (
         "ger-affectnet",
@@ -252,6 +285,12 @@ def test_missing_references_and_repeated_samples_are_warnings(tmp_path: Path) ->
             "meld",
             {"label.npz": {**MELD, "val_corpus": labelled({"dia0_utt0": 1})}},
             ["E612  sample ids that are not <train, val or test>_dia<number>_utt<number> (1 of 4): 'dia0_utt0'"],
+        ),
+        (
+            "emodb",
+            {"03a01Fa.wav": "", "03a01Xa.wav": "", "3a01Fa.wav": "", "clip.wav": ""},
+            ["E612  clips whose names are of another form (3 of 4): '03a01Xa.wav', '3a01Fa.wav', 'clip.wav'; "
+             "the form is 03a01Fa.wav: speaker, sentence, emotion, version"],
         ),
         (
             "crema-d",

@@ -19,8 +19,10 @@ SIZES: list[tuple[str, str, dict[str, int]]] = [
     ("ch-sims-v2", "simsv2", {"dev": 647, "test": 1034, "train": 2722}),
     ("cmu-mosei", "cmumosei", {"dev": 1871, "test": 4659, "train": 16326}),
     ("cmu-mosi", "cmumosi", {"dev": 229, "test": 686, "train": 1284}),
+    ("cmu-mosi-polarity", "features", {"test": 752, "train": 1447}),
     ("cmu-mosi-trimodal", "features", {"test": 752, "train": 1447}),
     ("crema-d", "features", {"all": 5885}),
+    ("emodb", "media/speech/emodb", {"four": 266}),
     ("ger-abstract", "gpt4v-ger/abstract", {"test": 229}),
     ("ger-affectnet", "gpt4v-ger/affectnet", {"test": 4000}),
     ("ger-casme", "gpt4v-ger/casme1", {"test": 178}),
@@ -177,6 +179,15 @@ def test_features(tmp_path: Path, test_data: Path) -> None:
     ]
     votes = [[float(row[f"voice_votes_{letter}"]) for letter in "ADFHNS"] for row in rows]
     assert crema_d.corpus.feature("voice-votes").values.tolist() == votes
+
+
+def test_names_of_clips(tmp_path: Path, test_data: Path) -> None:
+    data = test_data / "data" / "media"
+    imported = release("emodb")(data / "speech" / "emodb", tmp_path / "c")
+    listed = [row for row in read_table(data / "speech_index.csv") if row["corpus"] == "EMO-DB"]
+    assert columns(imported, "media", "speaker", "sentence", "discrete") == sorted(
+        (Path(row["file"]).name, row["speaker"], row["text_code"], row["emotion"]) for row in listed
+    )
 
 
 def test_label_sets(tmp_path: Path, test_data: Path) -> None:
