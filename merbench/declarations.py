@@ -42,10 +42,16 @@ def refused(*problems: tuple[tuple[int | str, ...], str]) -> ValidationError:
     return ValidationError.from_exception_data("declaration", details)
 
 
-def declaration_problems(error: ValidationError, allowed_keys: AllowedKeys) -> list[Problem]:
+def declaration_problems(error: ValidationError, allowed_keys: AllowedKeys, *, union: str = "") -> list[Problem]:
     """Return a pydantic error as problems: key path, what was found, what is allowed, the nearest match.
 
     Of many problems of one kind, the first are shown and the others counted.
+
+    Args:
+        error: the error.
+        allowed_keys: which keys a table may contain.
+        union: a list of tables of several kinds. pydantic puts the kind after the index of such a table, as if it were
+            a key; it is given to `allowed_keys`, and is not shown.
     """
     kinds: dict[object, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
@@ -53,11 +59,13 @@ def declaration_problems(error: ValidationError, allowed_keys: AllowedKeys) -> l
         is_unknown_key = item["type"] == "extra_forbidden" and len(item["loc"]) == 1
         kinds.setdefault((item["type"], () if is_unknown_key else item["loc"][:1]), []).append(item)
     return [
-        problem for items in kinds.values() for problem in examples(items, lambda item: _problem(item, allowed_keys))
+        problem
+        for items in kinds.values()
+        for problem in examples(items, lambda item: _problem(item, allowed_keys, union))
     ]
 
 
-def _problem(item: ErrorDetails, allowed_keys: AllowedKeys) -> Problem:
+def _problem(item: ErrorDetails, allowed_keys: AllowedKeys, union: str) -> Problem:
     location, given, context = item["loc"], item["input"], item.get("ctx", {})
     match item["type"]:
         case "missing":
@@ -68,11 +76,22 @@ def _problem(item: ErrorDetails, allowed_keys: AllowedKeys) -> Problem:
             allowed = list(allowed_keys(location[:-1]))
             message = f"is not a known key; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
         case "literal_error":
-            options = [str(part).strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")]
-            message = f"{brief(given)} is not one of {', '.join(options)}{did_you_mean(str(given), options)}"
+            message = _not_one_of(given, context["expected"].replace(" or ", ", "))
+        case "union_tag_invalid":
+            location = (*location, context["discriminator"].strip("'"))
+            message = _not_one_of(context["tag"], context["expected_tags"])
+        case "union_tag_not_found":
+            location, message = (*location, context["discriminator"].strip("'")), "is missing"
         case _:
             message = _value_problem(item)
+    if union and location[0] == union and item["type"] not in ("union_tag_invalid", "union_tag_not_found"):
+        location = location[:2] + location[3:]
     return Problem("E207", message, column=_key_path(location))
+
+
+def _not_one_of(given: Any, expected: str) -> str:
+    options = [part.strip("'") for part in expected.split(", ")]
+    return f"{brief(given)} is not one of {', '.join(options)}{did_you_mean(str(given), options)}"
 
 
 def _value_problem(item: ErrorDetails) -> str:

@@ -287,11 +287,14 @@ def _require_valid(rows: Sequence[_Row]) -> None:
                     loaded.space(fixed, preset, {})
         except MissingExtra:
             continue
+        except DeclarationError as error:
+            texts = [f"{error.where}: {each.column}: {each.message}" for each in error.problems]
         except UsageError as error:
-            text = "; ".join(line.strip() for line in str(error).splitlines())
-            problem = Problem("E207", text, column=where)
-            if problem not in problems.setdefault(row.claimant, []):
-                problems[row.claimant].append(problem)
+            texts = ["; ".join(line.strip() for line in str(error).splitlines())]
+        else:
+            continue
+        own = problems.setdefault(row.claimant, [])
+        own += [each for text in texts if (each := Problem("E207", text, column=where)) not in own]
     _raise([DeclarationError(str(each.folder / "baseline.toml"), own) for each, own in problems.items()])
 
 

@@ -45,6 +45,7 @@ def computed(loaded: LoadedBaseline, claim: Exact) -> Measured:
 def require_computable(loaded: LoadedBaseline, claim: Exact) -> None:
     """Raise what `computed` does, as far as it can be known without computing."""
     if claim.computes in (PARAMETERS, PRODUCTS):
+        _require_size(claim)
         _built(loaded, claim)
     else:
         _named(loaded, claim.computes)
@@ -109,12 +110,16 @@ def _counted(loaded: LoadedBaseline, claim: Exact) -> int:
             built = built.network(_SETUP)
     if not isinstance(built, NetworkBaseline):
         raise UsageError(f"baseline '{loaded.name}' is not a network of merbench, whose {claim.computes} are counted")
-    if not claim.widths or not claim.labels:
-        raise UsageError(f"claim '{claim.name}': {claim.computes} need widths by feature, and labels by target")
+    _require_size(claim)
     size = Size(claim.widths, {name: n or None for name, n in claim.labels.items()}, claim.rows)
     with repeatable(), loaded.code.blamed("failed in its network"):
         network = one_network(built, size)
         return n_parameters(network) if claim.computes == PARAMETERS else n_products(built, network, size)
+
+
+def _require_size(claim: Exact) -> None:
+    if not claim.widths or not claim.labels:
+        raise UsageError(f"claim '{claim.name}': {claim.computes} need widths by feature, and labels by target")
 
 
 def _built(loaded: LoadedBaseline, claim: Exact) -> Baseline:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from textwrap import wrap
 from typing import ClassVar, Literal
 
-from merbench.errors import plural
+from merbench.errors import plural, printable
 from merbench.report import Bar, Cell, Document, ReportTable
 from merbench.report.document import LARGE
 from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Published
@@ -132,6 +134,24 @@ class ClaimsReport(Document):
         """The results where something failed that was expected to work."""
         return [row for row in self.results if row.failed]
 
+    def to_text(self, width: int | None = None) -> str:
+        """Return plain text: every claim with its source and its check, and a line for the result at each place."""
+        lines, before = [printable(self.heading, None)], ""
+        for (baseline, _), same in groupby(self.results, lambda row: (row.baseline, row.claim)):
+            rows = list(same)
+            if baseline != before:
+                lines += ["", printable(baseline, None)]
+                before = baseline
+            lines += ["", *_wrapped(rows[0].says, width)]
+            lines += _wrapped(f"source: {rows[0].source}", width, 2)
+            lines += _wrapped(f"check: {rows[0].check}", width, 2)
+            cells = [(row.place, self._measured(row)) for row in rows]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            for row, parts in zip(rows, cells, strict=True):
+                shown = [part.ljust(n) for part, n in zip(parts, widths, strict=True) if n]
+                lines += _wrapped("  ".join([*shown, self._verdict(row)]), width, 4)
+        return "\n".join([*lines, "", *(printable(note, None) for note in self.notes())]) + "\n"
+
     def tables(self) -> list[ReportTable]:
         """Return a table for every system; the words of a claim are those of its first place."""
         tables = []
@@ -176,6 +196,14 @@ class ClaimsReport(Document):
         if any(row.stored for row in self.results):
             lines.append("stored: measured before, with the same signature; --rerun measures again")
         return lines
+
+
+def _wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
+    """Return printable text as lines that are at most `width` wide, those after the first indented by two more."""
+    first, text = " " * indent, printable(text, None)
+    if width is None:
+        return [first + text]
+    return wrap(text, max(width, 20), initial_indent=first, subsequent_indent=f"{first}  ", break_on_hyphens=False)
 
 
 def numbers(values: Sequence[float]) -> str:

@@ -99,4 +99,12 @@ class Published(_Scored):
     tolerance: float = Field(gt=0)
 
 
+KINDS: dict[str, type[_Claim]] = {
+    "exact": Exact,
+    "inequality": Inequality,
+    "non-inferiority": NonInferiority,
+    "number": Published,
+}
+"""What a claim may be, by its `check`."""
+
 Claim = Annotated[Exact | Inequality | NonInferiority | Published, Field(discriminator="check")]

@@ -19,7 +19,7 @@ from merbench.files.reading import sha256_bytes, sha256_file
 from merbench.files.toml import read_toml
 from merbench.own_code import OwnCode, modules_by_extra
 from merbench.parameters import declared, parameter_problems
-from merbench.training.claim import Claim
+from merbench.training.claim import KINDS, Claim, Place, Side
 from merbench.training.plugin_errors import guarded
 from merbench.training.protocol import Baseline, Setup
 from merbench.training.tuning.search import Searched, Space
@@ -242,11 +242,14 @@ def read_baseline(folder: Path) -> BaselineDeclaration:
     try:
         return BaselineDeclaration.model_validate(read_toml(path))
     except ValidationError as error:
-        raise DeclarationError(str(path), declaration_problems(error, _allowed_keys)) from error
+        raise DeclarationError(str(path), declaration_problems(error, _allowed_keys, union="claims")) from error
 
 
 def _allowed_keys(location: Sequence[int | str]) -> Sequence[str]:
     tables: dict[int | str, type[Declaration]] = {"tracks": TrackSettings, "presets": Preset}
+    if location[:1] == ("claims",):
+        parts: dict[int | str, type[Declaration]] = {"on": Place, "system": Side, "control": Side}
+        return list(parts.get((*location[3:4], "")[0], KINDS[str(location[2])]).model_fields)
     is_searched = "search" in location[:3:2]  # search.NAME, presets.NAME.search.NAME
     table = Searched if is_searched else tables.get(location[0] if location else "", BaselineDeclaration)
     return list(table.model_fields)

@@ -172,12 +172,18 @@ BAD = [
     ('check = "inequality"\ncontrol = { baseline = "meens" }\n' + ON, "claims[0].control: no baseline named 'meens'; did you mean 'means'?"),
     ('check = "inequality"\ncontrol = { preset = "paper" }\n' + ON, "claims[0].control: no preset of baseline 'means' named 'paper' (known: none)"),
     (BETTER + 'metric = "weighted_f2"', "claims[0].on[0]: no metric of small named 'weighted_f2'; did you mean 'weighted_f1'? (known: mse, weighted_f1)"),
-    (BETTER.replace("share", "shere"), "claims[0]: baseline 'means': "),
+    (BETTER.replace("share", "shere"), "claims[0]: baseline 'means': shere: is not an option of baseline 'means'; "),
     ('check = "inequality"\nsystem = { trials = 3, options = { share = 1.0 } }\ncontrol = {}\n' + ON, "claims[0]: baseline 'means': no option is searched"),
     ('check = "exact"\ncomputes = "gap"\nvalue = 1', "claims[0]: no function of claims.py named 'gap' (known: none)"),
-    ('check = "inequality"\n' + ON, "claims[0].inequality: needs either a control, or a diagnostic that is to be above 0"),
-    (BETTER + "seeds = 4", "claims[0].inequality.seeds: 4 is not at least 5"),
+    ('check = "inequality"\n' + ON, "claims[0]: needs either a control, or a diagnostic that is to be above 0"),
+    (BETTER + "seeds = 4", "claims[0].seeds: 4 is not at least 5"),
     (BETTER + 'name = "x"', "duplicate key"),
+    ('check = "inequalty"\n' + ON, "claims[0].check: 'inequalty' is not one of exact, inequality, non-inferiority, number; did you mean 'inequality'?"),
+    (ON, "claims[0].check: is missing"),
+    (BETTER.replace("control", "contrl"), "claims[0].contrl: is not a known key; allowed: name, says, source, on, system, metric, seeds, check, control, diagnostic; did you mean 'control'?"),
+    (BETTER.replace("{ options =", "{ option ="), "claims[0].control.option: is not a known key; allowed: baseline, preset, options, features, best_feature, trials; did you mean 'options'?"),
+    (BETTER.replace("track =", "trck ="), "claims[0].on[0].trck: is not a known key; allowed: track, features, options, folds; did you mean 'track'?"),
+    ('check = "exact"\ncomputes = "parameters"\nvalue = 1', "claims[0]: claim 'claim-0': parameters need widths by feature, and labels by target"),
 ]  # fmt: skip
 
 

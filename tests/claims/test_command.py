@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from merbench.claims import ClaimsReport
@@ -16,7 +17,12 @@ def test_results_are_printed_written_and_stored(claimant: Claimant, merbench: Co
     folder = claimant(BETTER, BETTER.replace("small", "ravdess"))
     code, out, err = merbench("claims means --write")
     assert (code, err.splitlines()[-1]) == (0, f"wrote {folder / 'claims.json'}")
-    assert out.startswith("2 claims of 1 system\n\nmeans\n")
+    lines = out.splitlines()
+    assert lines[:7] == [
+        "2 claims of 1 system", "", "means", "", "It is so.", "  source: Table 0", "  check: difference of overall > 0"
+    ]  # fmt: skip
+    assert re.fullmatch(r"    small  0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]  holds", lines[7])
+    assert lines[12].startswith("    ravdess  cannot be checked here: no corpus named 'ravdess'")
     assert "holds: 1, does not hold: 0, undecided: 0, cannot be checked here: 1" in out
     code, stored, _ = merbench("claims means --stored --format json")
     report = ClaimsReport.from_json(stored)

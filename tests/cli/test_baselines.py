@@ -42,8 +42,12 @@ def test_every_track_is_learned_or_has_a_reason(here: Path, capsys: Capture) -> 
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[1:-1]}
     assert rows["mer-ov"].split() == ["lexicon-ov", "majority"]
-    assert rows["meld"] == ("no corpus named 'meld'; import the released files with `merbench corpus import meld PATH`")
-    assert rows["ger-samm"].startswith("there is nothing to learn from: a test of language models without training")
+    assert rows["meld"] == (
+        "none: no corpus named 'meld'; import the released files with `merbench corpus import meld PATH`"
+    )
+    assert rows["ger-samm"].startswith(
+        "none: there is nothing to learn from: a test of language models without training"
+    )
     assert "--hold-out CLASS" in rows["ood-emotion"]
     assert lines[-1] == f"5 of {len(rows)} tracks can be learned here"
     assert run(["baselines", "--for", "all", "--format", "json"]) == 0
