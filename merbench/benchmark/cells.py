@@ -1,8 +1,8 @@
-"""The runs of systems on tracks: which there are, what each needs, and that they are trained, in several processes.
+"""The runs of systems on tracks: what each needs, which are done, and their training in several processes.
 
 Conventions:
-    A cell is a system on a track. Its run is in the folder `<track>/<system>` of the benchmark's, and depends on no
-    other cell, so that any number of processes gives the same.
+    A cell is a system on a track. Its run is in `<track>/<system>` below the folder of the benchmark, and depends on
+    no other cell, so any number of processes gives the same results.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ N_SEEDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """What is trained: a baseline, under a name of its own.
+    """A system: a baseline with its options, under a name of its own.
 
     Attributes:
-        name: of lower-case words and digits, such as `no-context`.
+        name: lower-case words and digits, such as `no-context`.
         baseline: a name, or a folder.
         preset: a preset of the baseline, such as `paper`.
         options: options that differ from those declared.
@@ -54,8 +54,8 @@ class BenchmarkSettings:
     Attributes:
         seeds: seeds of every system; None takes those of its preset, else 0 to 4.
         options: options of all systems that have them; those of a system replace them.
-        features: features to learn from by where they are: `SYSTEM.TRACK`, a system, a track, or the empty text for
-            all; the first of these that has an entry counts. Without one, what a baseline declares for the track, else
+        features: features to learn from, by `SYSTEM.TRACK`, system, track, or the empty text for all; the first of
+            these that has an entry counts. Without one, what a baseline declares for the track, else
             all.
         folds: folds of cross-validation on tracks that select on folds; None takes those of the preset, the track or
             the baseline.
@@ -104,7 +104,7 @@ def planned(
     *,
     replace: bool,
 ) -> list[CellPlan]:
-    """Return all cells, track by track; what is wrong with a single one is in it, everything else is raised.
+    """Return all cells, track by track; a problem of a single cell is stored in it, all others are raised.
 
     Raises:
         UnknownName: no such track, baseline or preset.
@@ -188,7 +188,7 @@ def _seeds(loaded: LoadedBaseline, system: System, settings: BenchmarkSettings) 
 
 
 def _checked(cell: CellPlan) -> CellPlan:
-    """Return a cell with what is known before it is trained: that it cannot be, that it was, or about how long."""
+    """Return a cell with what is known before training: why it cannot be trained, that it is done, or its cost."""
     try:
         trainings = _trainings(cell)
         plan, options = trainings.plan, trainings.options
@@ -207,7 +207,7 @@ def _checked(cell: CellPlan) -> CellPlan:
 
 
 def _size(corpus: Corpus, feature: str) -> int:
-    """Return the bytes of a feature's file, which say how many rows its sequences have without reading them."""
+    """Return the bytes of a feature's file, which grow with the rows of its sequences."""
     return (corpus.folder / corpus.declaration.feature_file(feature)).stat().st_size
 
 
@@ -216,7 +216,7 @@ def _trainings(cell: CellPlan) -> Trainings:
 
 
 def _require_replaceable(cells: Sequence[CellPlan], *, replace: bool) -> None:
-    """Raise `UsageError` where a run would be lost that was trained with something else."""
+    """Raise `UsageError` where a run with other inputs would be replaced."""
     other = [cell for cell in cells if not (cell.is_done or cell.problem) and (cell.folder / RECORD).is_file()]
     if other and not replace:
         where = listed([str(cell.folder) for cell in other])
@@ -276,7 +276,7 @@ def _shown(name: str, progress: ShowProgress | None) -> ShowProgress | None:
 
 
 def _problem(done: Done[None]) -> str:
-    """Return why a cell was not trained; a disk that is full, and whatever is no exception, ends everything."""
+    """Return why a cell was not trained; a full disk, and what is not an `Exception`, is raised."""
     match done.error:
         case None:
             return ""
@@ -288,5 +288,5 @@ def _problem(done: Done[None]) -> str:
 
 
 def in_a_line(text: str) -> str:
-    """Return why a cell has no value as a cell of a table shows it."""
+    """Return a text as one line, for a cell of a table."""
     return " ".join(text.split())

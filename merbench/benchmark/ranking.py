@@ -76,7 +76,7 @@ class Friedman:
 
 
 def friedman(ranks: Floats) -> Friedman | None:
-    """Return Friedman's test of `(k, N)` ranks; None of fewer than two systems or tracks, or where all are equal."""
+    """Return Friedman's test of `(k, N)` ranks; None with fewer than two of either, or if all are equal."""
     from scipy.stats import chi2, f
 
     k, n = ranks.shape
@@ -109,7 +109,7 @@ def critical_difference(k: int, n: int, alpha: float) -> float:
 
 
 def groups(mean_ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
-    """Return the first and the last system of every largest group that has no significant difference in it.
+    """Return the first and the last system of every maximal group without a significant difference.
 
     Args:
         mean_ranks: ascending.

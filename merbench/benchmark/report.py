@@ -26,7 +26,7 @@ class TrackColumn:
         id: the track's id.
         key: id and version.
         title: its title.
-        split: the split that is answered.
+        split: the split that is predicted.
         synthetic: whether the corpus is the synthetic sample.
         metric: the short name of the metric, `key` in its canonical form.
         higher_is_better: its direction.
@@ -70,7 +70,7 @@ class BenchmarkCell:
     Attributes:
         values: of the metric, one a seed; empty without a run, or where the references are withheld.
         mean: their mean; None if there are none.
-        deviation: their standard deviation (n - 1); None of one.
+        deviation: their standard deviation (n - 1); None for a single value.
         low: lower end of the interval of the mean for other samples and seeds, `high` the upper one.
         rank: among the ranked systems; None if the system or the track is not ranked.
         wall_time_s: how long training and selection took; None if unknown.
@@ -101,7 +101,7 @@ class BenchmarkReport(Document):
         level: level of all intervals, and 1 minus the error rate of the test.
         n_resamples: how many resamples intervals come from.
         friedman: the test of the hypothesis that all ranked systems are equal; None where it has no value.
-        critical_difference: of mean ranks; None of fewer than two tracks or systems.
+        critical_difference: of mean ranks; None for fewer than two tracks or systems.
         remarks: what a reader must know.
     """
 

@@ -51,8 +51,8 @@ def benchmark(
 ) -> BenchmarkReport:
     """Train every system on every track, and write values, mean ranks and whether the systems differ.
 
-    The run of a system on a track is the folder `<track>/<system>`, as `run_baseline` writes it; one that is there
-    already, with the same inputs, is not trained again, and one that was interrupted goes on. A system that cannot be
+    The run of a system on a track is the folder `<track>/<system>`, as `run_baseline` writes it; one that
+    already exists, with the same inputs, is not trained again, and an interrupted one goes on. A system that cannot be
     run on a track has the reason in its cell. Any number of workers writes the same values.
 
     Args:
@@ -130,7 +130,7 @@ def _scored(cells: Sequence[CellPlan], problems: Mapping[str, str]) -> _Result:
 
 
 def _scorable(track: Track) -> tuple[Candidates | None, str]:
-    """Return the samples that are answered, and why answers cannot be scored; empty if they can."""
+    """Return the samples to predict, and why predictions cannot be scored; empty if they can."""
     try:
         candidates = open_candidates(track)
         _ = candidates.references

@@ -57,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class _Claimant:
-    """A baseline that claims."""
+    """A baseline with claims."""
 
     folder: Path
     declared: BaselineDeclaration
@@ -251,7 +251,7 @@ def _diagnostic(claim: Claim) -> str:
 
 def _check_text(claim: Inequality | NonInferiority | Published, track: Track | None, key: str) -> str:
     names = {} if track is None else {spec.key: track.metric_label(spec) for spec in track.metrics}
-    short = _diagnostic(claim) or names.get(key, key) or claim.metric or "what ranks first"
+    short = _diagnostic(claim) or names.get(key, key) or claim.metric or "the first ranking metric"
     if isinstance(claim, Published):
         return f"{short} = {claim.value:g} ± {claim.tolerance:g}"
     bound = f"> -{claim.margin:g}" if isinstance(claim, NonInferiority) else "> 0"

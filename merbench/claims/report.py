@@ -1,4 +1,4 @@
-"""The report on claims: what was measured for each of them, where, and what that says.
+"""The report on claims: what was measured for each of them, where, and the verdict.
 
 Conventions:
     Differences are positive where the system is better, also of metrics of which less is better.
@@ -50,7 +50,7 @@ class Measured:
 
 
 def verdict(claim: Claim, measured: Measured) -> Verdict:
-    """Return what was measured says of a claim.
+    """Return what a measurement shows about a claim.
 
     An exact claim holds if every number is within its tolerance. An inequality holds if its interval is above 0, and
     does not if all of it is at 0 or below; non-inferiority if it is above -margin, and does not if all of it is below.
@@ -80,7 +80,7 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A claim at one place, and what became of it.
+    """A claim at one place, and its verdict.
 
     Attributes:
         baseline: the baseline that claims.
@@ -90,9 +90,9 @@ class Result:
         check: what is needed for it to hold, such as `weighted_f1 > 0`.
         place: where it was checked; empty of an exact claim.
         verdict: whether it holds.
-        measured: what the verdict was made from; None where it cannot be checked here.
+        measured: what the verdict depends on; None where it cannot be checked here.
         why: why it cannot be checked here.
-        failed: whether that is since something failed that was expected to work.
+        failed: whether that is because something failed that was expected to work.
         stored: whether it was stored before, and not measured now.
         signature: what must be equal for a stored result to be one of this claim.
     """
@@ -113,7 +113,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsReport(Document):
-    """What became of the claims of some baselines.
+    """The verdicts on the claims of some baselines.
 
     Attributes:
         results: in the order of the baselines, their claims and the places.

@@ -59,12 +59,12 @@ class KeptRun:
 
     @cached_property
     def trainings(self) -> Trainings:
-        """What is trained."""
+        """Its trainings."""
         return Trainings(with_learning(self.track, self.settings.learning), self.baseline, self.settings)
 
     @cached_property
     def folder(self) -> Path:
-        """Where it is; what is missing here that it needs is an error."""
+        """Where it is stored; raises if something that it needs is not available."""
         trainings, space = self.trainings, ""
         if self.trials:
             loaded = trainings.loaded
@@ -264,7 +264,7 @@ def _submissions(run: StoredRun, candidates: Candidates) -> list[Submission]:
 
 
 def _diagnostic(seed: Mapping[str, Any], name: str) -> float:
-    """Return the mean over folds, and parts, of what the networks of a seed show of themselves."""
+    """Return the mean, over folds and parts, of a diagnostic of the networks of a seed."""
     shown = [part.get("details", {}).get("diagnostics", {}) for part in seed.get("parts", [seed])]
     if not all(name in each for each in shown):
         raise UnknownName("diagnostic", name, {key for each in shown for key in each}, "`diagnostics` of the network")

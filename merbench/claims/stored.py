@@ -1,10 +1,10 @@
 """Results of claims as they are stored next to a baseline, in `claims.json`, with what they depend on.
 
-A file has what was measured, and no verdicts: these are made from it again. It comes from anywhere: it is bounded,
-checked, and nothing in it is executed.
+A file has what was measured, and no verdicts: these are computed from it. It may come from anywhere: its size is
+limited, it is checked, and nothing in it is executed.
 
 Conventions:
-    A signature is text by name. What a corpus, or a track, would show of it is missing where that is not here.
+    A signature is text by name. The parts that need a corpus, or a track, are missing where it is not available.
 """
 
 from __future__ import annotations

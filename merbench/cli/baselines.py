@@ -82,8 +82,8 @@ def _print_tracks(name: str, form: options.ListFormat) -> None:
         (track.id, " ".join(sorted(each for each, reason in by_name.items() if not reason)), _common(track, by_name))
         for track, by_name in reasons
     ]
-    rows = [(track, baselines or f"none: {why}") for track, baselines, why in lines]
-    print_table(ReportTable("", ("track", "baselines"), rows))
+    shown = [(track, baselines or f"none: {why}") for track, baselines, why in lines]
+    print_table(ReportTable("", ("track", "baselines"), shown))
     print(f"{sum(bool(line[1]) for line in lines)} of {len(lines)} tracks can be learned here")
 
 

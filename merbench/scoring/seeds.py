@@ -6,13 +6,13 @@ so that the systems' seeds are resampled independently.
 
 The mean of n seeds that are resampled has (n - 1) / n of the variance that the mean of n seeds has, so its deviations
 from the mean of all seeds are multiplied by √(n / (n - 1)) (Rao & Wu, 1988, *Resampling inference with complex survey
-data*). What seeds and samples have in common, that each seed errs on other samples, is counted up to three times (Owen,
-2007, *The pigeonhole bootstrap*): the interval is rather too wide. Its ends are those of Student's t, as in a
+data*). The interaction of seeds and samples (each seed errs on other samples) is counted up to three times (Owen, 2007,
+*The pigeonhole bootstrap*): the interval is too wide rather than too narrow. Its ends are those of Student's t, as in a
 comparison, at the degrees of freedom of a sum of variances (Welch, 1947): those of the samples have as many as
 `Resampling.degrees`, those of n seeds have n - 1.
 
 Conventions:
-    n runs of a system, one a seed; B resamples. Draws of a key are `(B,)`, NaN where a resample has no value.
+    n runs of a system, one per seed; B resamples. Draws of a key are `(B,)`, NaN where a resample has no value.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from merbench.submission import Submission
 
 @dataclass(frozen=True, eq=False)
 class SeedDraws:
-    """What other samples, and other seeds, make of the mean of several runs of a system.
+    """The mean of several runs of a system, on other samples and with other seeds.
 
     Attributes:
-        n: how many runs.
-        values: their mean, by key.
+        n: number of runs.
+        values: mean of the runs, by key.
         draws: the mean in every resample of the samples, by key.
         with_seeds: the same with the seeds resampled as well.
     """
@@ -56,7 +56,7 @@ def seed_draws(runs: Sequence[Submission], name: str, how: Resampling) -> SeedDr
 
     Args:
         runs: one a seed.
-        name: what the stream of random numbers that takes seeds is named by: another one for every system.
+        name: the system's name, which seeds the random numbers that resample its seeds.
         how: how samples are resampled; the weights are shared by all runs and systems.
     """
     systems, n = [align(run) for run in runs], len(runs)

@@ -53,7 +53,7 @@ class Remembers(Protocol):
 
 @runtime_checkable
 class Diagnosed(Protocol):
-    """A network of one fold that shows whether it does what it was made for."""
+    """A network of one fold with diagnostics, which show whether it does what it was made for."""
 
     def diagnostics(self, batch: Batch) -> Mapping[str, Tensor]:
         """Return numbers by name for samples that the network did not learn from."""
@@ -283,7 +283,7 @@ class Learner(Model):
             yield {"loss": self.objective.loss(outputs, piece, own_weights), **own}
 
     def keep(self, fold: int, epoch: int, value: Value, outputs: Outputs) -> None:
-        """Keep this epoch of a fold if its value is better than before, and count how long it has not been.
+        """Keep this epoch of a fold if its value is better than before, and count the epochs since the last better one.
 
         As long as no value has been defined, there is nothing to compare: the last epoch is kept, and none is counted.
         """

@@ -169,7 +169,7 @@ class NetworkBaseline:
         return weights
 
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
-        """Take the place of a trained baseline.
+        """Restore a trained baseline from its weights.
 
         Raises:
             UsageError: the weights are those of another network.
@@ -224,7 +224,7 @@ class NetworkBaseline:
         return scaling if self.together else scaling.each(lambda part: part[folds[0]])
 
     def _diagnostics(self, learners: Sequence[Learner], divisions: Sequence[Division]) -> dict[str, list[float]]:
-        """Return what networks show of themselves, by name and fold, on what their epoch was selected on."""
+        """Return the networks' diagnostics, by name and fold, of the samples that their epoch was selected on."""
         shown: dict[str, list[float]] = {}
         if self.together or not isinstance(self.networks[0], Diagnosed):
             return shown

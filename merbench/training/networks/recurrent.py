@@ -20,7 +20,7 @@ def real_rows(lengths: Tensor, n_rows: int) -> Tensor:
 
 
 def window_means(rows: Tensor, lengths: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the means of every `size` rows that follow each other, and how many there are.
+    """Return the means of every `size` consecutive rows, and how many there are.
 
     The padding is zeros. The last window of a sequence may have fewer rows, and its mean is that of these. (MERBench
     pads in front, with zeros that count in the first mean.)
@@ -56,9 +56,9 @@ def aligned(batch: Batch, to: str = "", window: int = 1) -> tuple[dict[str, Tens
 
     Args:
         batch: sequences.
-        to: the feature whose number of rows the others get; empty takes of every sample the feature with the fewest
-            rows, of those that have more than one (vectors are repeated).
-        window: how many rows of every feature that follow each other are averaged before.
+        to: the feature whose number of rows the others get; empty takes, in every sample, the feature with the fewest
+            rows of those that have more than one (vectors are repeated).
+        window: how many consecutive rows of every feature are averaged before.
     """
     means = {name: window_means(rows, batch.lengths[name], window) for name, rows in batch.inputs.items()}
     lengths = torch.stack([own for _, own in means.values()])
