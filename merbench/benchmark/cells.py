@@ -52,7 +52,8 @@ class BenchmarkSettings:
     """How the systems are trained and compared.
 
     Attributes:
-        seeds: seeds of every system; None takes those of its preset, else 0 to 4.
+        seeds: seeds of every system; None takes those of its preset, else 0 to 4. A baseline that gives the same with
+            every seed is trained with the first.
         options: options of all systems that have them; those of a system replace them.
         features: features to learn from, by `SYSTEM.TRACK`, system, track, or the empty text for all; the first of
             these that has an entry counts. Without one, what a baseline declares for the track, else
@@ -182,9 +183,8 @@ def _options(systems: Sequence[System], baselines: Sequence[LoadedBaseline], sha
 
 
 def _seeds(loaded: LoadedBaseline, system: System, settings: BenchmarkSettings) -> Sequence[int]:
-    if settings.seeds is not None:
-        return settings.seeds
-    return loaded.preset(system.preset).seeds or range(N_SEEDS)
+    seeds = loaded.preset(system.preset).seeds or range(N_SEEDS) if settings.seeds is None else settings.seeds
+    return seeds if loaded.declaration.uses_seed else seeds[:1]
 
 
 def _checked(cell: CellPlan) -> CellPlan:

@@ -228,9 +228,16 @@ class BenchmarkReport(Document):
         return [*lines, *self.remarks, *(f"signature: {track.signature}" for track in self.tracks if track.signature)]
 
     def _seed_notes(self) -> Iterator[str]:
-        seeds = sorted({cell.seeds for cell in self.cells if cell.seeds})
-        if seeds:
-            yield "seeds: " + " or ".join(", ".join(map(str, own)) for own in seeds)
+        """Yield the seeds; where systems differ in them, with the systems."""
+        systems: dict[tuple[int, ...], dict[str, None]] = {}
+        for cell in self.cells:
+            if cell.seeds:
+                systems.setdefault(cell.seeds, {})[cell.system] = None
+        texts = [", ".join(map(str, seeds)) for seeds in systems]
+        if len(systems) > 1:
+            texts = [f"{text} ({listed(list(names), 20)})" for text, names in zip(texts, systems.values(), strict=True)]
+        if texts:
+            yield f"seeds: {'; '.join(texts)}"
 
     def _rank_notes(self) -> Iterator[str]:
         """Yield what the ranks are over, and whether the systems differ."""
