@@ -68,7 +68,9 @@ def run(command: str, folder: Path, home: Path) -> str:
         check=False,
     )
     # A slow machine prints lines of progress, a fast one none.
-    printed = re.sub(r"^.+: [\d,]+ of [\d,]+(, [\d.,]+/s, [\d,]+ s left)?\n", "", done.stdout, flags=re.MULTILINE)
+    printed = re.sub(
+        r"^.+: [\d,]+ of [\d,]+(, [\d.,]+(/s| s each), [\d,]+ s left)?\n", "", done.stdout, flags=re.MULTILINE
+    )
     printed = printed.replace(str(home), "$MERBENCH_HOME")
     return printed if done.returncode == 0 else f"{printed}[exit {done.returncode}]\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from merbench.claims.exact import computed, require_computable
@@ -334,7 +334,9 @@ def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) ->
     if units:
         show("runs", 0, len(units))
     workers = max(1, min(settings.workers, len(units)))
-    with closing(run(KeptRun.train, units.items(), workers=workers, engine=settings.engine)) as finished:
+    is_here = workers == 1 and require_engine(settings.engine) is None
+    train = partial(_train, show if is_here else None)
+    with closing(run(train, units.items(), workers=workers, engine=settings.engine)) as finished:
         for n, done in enumerate(finished, 1):
             if isinstance(done.error, MerbenchError):
                 failures[Path(done.name)] = done.error
@@ -342,6 +344,10 @@ def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) ->
                 raise done.error
             show("runs", n, len(units))
     return failures
+
+
+def _train(progress: ShowProgress | None, run: KeptRun) -> None:
+    run.train(progress)
 
 
 def _scored(row: _Row, check: Check, signature: Signature, failures: dict[Path, MerbenchError]) -> Result:

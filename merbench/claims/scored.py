@@ -19,6 +19,7 @@ from merbench.charts import require_matplotlib
 from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
+from merbench.engine import ShowProgress
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.files.reading import sha256_bytes
 from merbench.scoring import resampling_of, seed_differences, seed_intervals
@@ -78,11 +79,12 @@ class KeptRun:
         """The folder of the run itself."""
         return self.folder / BEST if self.trials else self.folder
 
-    def train(self) -> None:
-        """Train it, unless it was."""
-        settings = self.settings
+    def train(self, progress: ShowProgress | None = None) -> None:
+        """Train it, unless it was; `progress` is called with a text and (done, total) steps."""
+        settings, name = self.settings, f"{self.trainings.loaded.name} on {self.track.id}"
+        named = None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
         if not self.trials:
-            kept_run(self.track, self.baseline, settings, output=self.folder)
+            kept_run(self.track, self.baseline, settings, output=self.folder, progress=named)
             return
         search = SearchSettings(
             trials=self.trials,
@@ -93,7 +95,7 @@ class KeptRun:
             runs=len(settings.seeds or ()),
             device=settings.device,
         )
-        if tune(self.track, self.baseline, search, output=self.folder) is None:
+        if tune(self.track, self.baseline, search, output=self.folder, progress=named) is None:
             raise UsageError(f"{self.folder}: another process searches options here; try again when it is done")
 
     def read(self) -> StoredRun:

@@ -143,7 +143,7 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+            return Text(_rate(task.speed) if task.speed else "")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
     with Progress(*columns, console=Console(file=sys.__stderr__), transient=True) as bar:
@@ -155,6 +155,11 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[text], completed=done, total=total)
 
         yield show
+
+
+def _rate(per_s: float) -> str:
+    """Return a rate above 0, or the time that one takes where that is long."""
+    return f"{per_s:,.1f}/s" if per_s >= 0.1 else f"{1 / per_s:,.0f} s each"
 
 
 class _Lines:
@@ -171,5 +176,5 @@ class _Lines:
             return
         self._printed = now
         rate = (done - before) / (now - since) if now > since else 0.0
-        left = f", {rate:,.1f}/s, {(total - done) / rate:,.0f} s left" if rate > 0 else ""
+        left = f", {_rate(rate)}, {(total - done) / rate:,.0f} s left" if rate > 0 else ""
         print(f"{text}: {done:,} of {total:,}{left}", file=sys.stderr, flush=True)

@@ -366,3 +366,11 @@ def test_workers_change_no_byte(claimant: Claimant) -> None:
     claimant(BETTER, f'check = "inequality"\ncontrol = {{ best_feature = true }}\n{ON}')
     alone = check_claims(OWN, Settings(root=Path("one"))).to_json()
     assert check_claims(OWN, Settings(root=Path("two"), workers=2)).to_json() == alone
+
+
+def test_training_is_followed(claimant: Claimant) -> None:
+    claimant(BETTER)
+    texts = list[str]()
+    check_claims(OWN, Settings(), lambda text, done, total: texts.append(text))
+    assert texts.count("runs") == 3  # none, one and both are done
+    assert {"means on small, seed 0", "means on small, seed 4"} <= set(texts)

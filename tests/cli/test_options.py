@@ -121,3 +121,11 @@ def test_a_log_gets_a_line_of_progress_now_and_then(capsys: Capture, monkeypatch
         "clips: 21 of 40, 1.0/s, 19 s left",
         "clips: 31 of 40, 1.0/s, 9 s left",
     ]
+    with progress_bar() as show:
+        for done in range(3):
+            show("runs", done, 3)
+            now += 20.0  # a rate of 0.05 would be shown as 0.1, or 0.0
+    assert capsys.readouterr().err.splitlines() == [
+        "runs: 1 of 3, 20 s each, 40 s left",
+        "runs: 2 of 3, 20 s each, 20 s left",
+    ]
