@@ -165,7 +165,8 @@ class Boosting:
         x = samples.features[name][samples.sequences[name].present].astype(np.float64)
         if not 0 < self.options.components < x.shape[1] or not len(x):
             return None
-        pca = PCA(min(self.options.components, len(x)), random_state=self.seed).fit(x)
+        # An exact solver: the one that scikit-learn chooses for some sizes depends on a seed.
+        pca = PCA(min(self.options.components, len(x)), svd_solver="covariance_eigh").fit(x)
         return pca.mean_, pca.components_
 
     def fused(self, samples: FeatureSet) -> Array:

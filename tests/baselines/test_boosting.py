@@ -16,9 +16,10 @@ from merbench.training import FeatureSet, Setup, TrainingSet, feature_set, load_
 from tests.training.conftest import SmallTrack
 
 
-def boosting(**options: Any) -> Any:
+def boosting(seed: int = 0, **options: Any) -> Any:
     loaded = load_baseline("boosting")
-    return loaded.module.build(loaded.module.Options(**loaded.options("any", {"iterations": 5, **options})), Setup())
+    chosen = loaded.module.Options(**loaded.options("any", {"iterations": 5, **options}))
+    return loaded.module.build(chosen, Setup(seed))
 
 
 def samples(n: int = 60, *, absent: int = 0, width: int = 3) -> FeatureSet:
@@ -83,6 +84,17 @@ def test_wide_features_are_projected_onto_components_of_what_is_learned_from() -
     spread = np.linalg.svd(centred, compute_uv=False)[:5] ** 2 / 60  # variances of principal components
     np.testing.assert_allclose(model.fused(train.samples)[:, 5:].var(0), spread, rtol=1e-6)
     assert np.isnan(model.fused(train.samples)[:10, :5]).all()
+
+
+def test_the_seed_changes_nothing() -> None:
+    # Of so many samples and numbers, scikit-learn would choose a solver that depends on a seed.
+    train = training_samples(n=600, width=80)
+    models = [boosting(seed, components=20) for seed in (0, 1)]
+    for model in models:
+        model.fit(train)
+    first, second = (model.predict(train.samples).outputs for model in models)
+    for name, values in first.items():
+        assert values.tolist() == second[name].tolist()
 
 
 def test_stored_trees_predict_the_same(small_track: SmallTrack) -> None:
