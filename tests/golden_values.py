@@ -2,7 +2,7 @@
 
 Three kinds: the report of a fixed submission on every sample track (JSON), transcripts of the command line, and the
 fingerprint of every version of every shipped track. `make golden` runs this file, which also writes what is stored of
-claims into `docs/claims.md`. A number that moves by more than
+claims into `docs/claims.md` and cards. A number that moves by more than
 1e-12, or vanishes, is refused without `REASON`; the fingerprint of a recorded version never changes.
 """
 
@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from merbench.targets.label_set import LabelSetTarget
 from merbench.track import Track, list_tracks, load_track
 
 ROOT = Path(__file__).parents[1]
+CLAIMS_FOLLOW = "<!-- What follows is written from claims.json by make golden. -->"
 GOLDEN = Path(__file__).parent / "golden"
 TRANSCRIPTS = GOLDEN / "transcripts"
 TOLERANCE = 1e-12
@@ -196,9 +198,15 @@ def update(golden: Path, values: dict[str, str], changelog: Path, reason: str) -
     return 0
 
 
-def claims_page(page: str) -> str:
-    """Return `docs/claims.md` with what is stored of the claims of all baselines after its last comment."""
-    return page[: page.rindex(" -->") + 4] + "\n\n" + stored_claims().to_markdown()
+def pages_of_claims() -> dict[Path, str]:
+    """Return `docs/claims.md`, and the cards that end so, with what is stored of claims after their last comment."""
+    report, pages = stored_claims(), {ROOT / "docs" / "claims.md": stored_claims()}
+    for path in (ROOT / "baselines").glob("*/README.md"):
+        if CLAIMS_FOLLOW in path.read_text(encoding="utf-8"):
+            own = tuple(row for row in report.results if row.baseline == path.parent.name and row.place)
+            pages[path] = replace(report, results=own)
+    texts = {path: path.read_text(encoding="utf-8") for path in pages}
+    return {path: text[: text.rindex(" -->") + 4] + "\n\n" + pages[path].to_markdown() for path, text in texts.items()}
 
 
 def main() -> int:
@@ -206,8 +214,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["MERBENCH_HOME"] = home
         open_corpus("sample")
-        page = ROOT / "docs" / "claims.md"
-        page.write_text(claims_page(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+        for path, text in pages_of_claims().items():
+            path.write_text(text, encoding="utf-8", newline="\n")
         reason = os.environ.get("REASON", "").strip()
         return update(GOLDEN, produced(Path(home)), ROOT / "CHANGELOG.md", reason)
 
