@@ -188,7 +188,7 @@ class Floor:
                     for layer, (x, y, _, _) in buffers.items():
                         torch.baddbmm(layer.bias, x, layer.weight, out=y)
                     for layer, (x, _, dy, dx) in buffers.items():
-                        torch.bmm(x.mT, dy, out=layer.memory)
+                        torch.bmm(x.mT, dy, out=layer.memory.like(layer.weight))
                         if layer not in self.first:
                             torch.bmm(dy, layer.weight.mT, out=dx)
             for layer, (x, y, _, _) in self.evaluation.items():

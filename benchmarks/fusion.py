@@ -32,12 +32,12 @@ from merbench.track import load_track
 from merbench.training import FeatureSet, FoldEnsemble, Setup, TrainingSet, load_baseline
 from merbench.training.networks.layers import Encoder, FoldLinear, generator
 from merbench.training.networks.network import Shape
+from merbench.training.networks.tensor_fusion import TensorLinear
 
 WIDTH, N_FOLDS, BATCH = 1024, 5, 32
 MODALITIES = ("audio", "video", "text")
 LABELS = {"discrete": 6, "valence": None}
 BASELINES = {name: load_baseline(name) for name in ("lmf", "tfn")}
-TENSOR = BASELINES["tfn"].module.TensorLinear
 
 
 def training_data(n: int) -> TrainingSet:
@@ -194,7 +194,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
     for layer in network.modules():
         if isinstance(layer, FoldLinear):
             layers.append((layer.weight, layer.bias, layer.weight.shape[1] != WIDTH, False))
-        elif isinstance(layer, TENSOR):
+        elif isinstance(layer, TensorLinear):
             layers.append((layer.weight[None], layer.bias[None, None], True, True))
         elif isinstance(layer, nn.Linear):
             layers.append((layer.weight.T[None], layer.bias[None, None], layer.in_features != WIDTH, False))

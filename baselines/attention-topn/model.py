@@ -1,7 +1,7 @@
 """Attention over the best features of each modality: the baseline of MER 2024 (arXiv:2404.17113).
 
-Every feature is ranked by how well attention over it alone does in cross-validation. The best of each modality are
-encoded, and their sum is weighted by attention, as in MERBench (arXiv:2401.03429): one network of all.
+Features are ranked by the cross-validated value of attention over each alone. The best of each modality are encoded,
+and their sum is weighted by attention, as in MERBench (arXiv:2401.03429): one network of all.
 
 Conventions:
     As in `merbench.training.networks.layers`: all tensors have a leading fold dimension F.
@@ -9,11 +9,10 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,16 +24,11 @@ from merbench.parameters import Within
 from merbench.track import Track
 from merbench.training import CrossFit, FeatureSet, Predictions, Setup, TrainingSet
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Dropout, FoldHidden, FoldLinear, Heads, Width
+from merbench.training.networks.layers import Dropout, FoldEncoder, FoldLinear, Heads, Width, slots
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.protocol import NO_LOG, Progress
 from merbench.training.selection import ranking_signs, validated_value
-
-Slot = TypeVar("Slot")
-
-SLOTS = 3
-"""A single feature fills as many slots, as in the challenge's unimodal runs."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +58,10 @@ class Network(nn.Module):
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        h, rngs, widths = options.hidden, shape.rngs, slots(shape.widths.values())
+        h, rngs, widths = options.hidden, shape.rngs, slots(list(shape.widths.values()))
 
-        def encoder(width: int) -> nn.Sequential:
-            pairs = pairwise((width, h, h, h))
-            layers = (FoldHidden(*pair, rngs, dropout=0.0, noise=shape.noise) for pair in pairs)
-            return nn.Sequential(nn.Dropout(options.dropout), *layers)
+        def encoder(width: int) -> FoldEncoder:
+            return FoldEncoder(width, h, options.dropout, rngs, shape.noise)
 
         self.encoders = nn.ModuleList(encoder(width) for width in widths)
         self.attention = nn.Sequential(encoder(h * len(widths)), FoldLinear(h, len(widths), rngs))
@@ -77,24 +69,18 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs for a batch."""
-        inputs = slots(batch.inputs.values())
+        inputs = slots(list(batch.inputs.values()))
         encoded = [encoder(x) for encoder, x in zip(self.encoders, inputs, strict=True)]
         weights = self.attention(torch.cat(encoded, -1))  # without softmax, as in the released code
         outputs: dict[str, Tensor] = self.heads((torch.stack(encoded, -2) * weights.unsqueeze(-1)).sum(-2))
         return outputs
 
 
-def slots(features: Iterable[Slot]) -> list[Slot]:
-    """Return what every slot of the network is for."""
-    each = list(features)
-    return each * SLOTS if len(each) == 1 else each
-
-
 class TopN:
     """The features in the order of what each does alone, and one network per fold of the best of each modality.
 
     A feature is ranked by the ranking value of the track in cross-validation, with the samples and folds that the
-    network of the best ones learns from; those that are answered have no part in it.
+    network of the best ones learns from; samples that are predicted are not used.
     """
 
     def __init__(self, options: Options, setup: Setup) -> None:
@@ -156,7 +142,7 @@ def only(samples: FeatureSet, names: Sequence[str]) -> FeatureSet:
 def by_modality(train: TrainingSet, values: Mapping[str, tuple[float, ...]]) -> dict[str, dict[str, float | None]]:
     """Return by modality its features, the best first, with the value of the metric that the track ranks by first.
 
-    Of equally good features the first given is better. Those of no known modality are those of one more.
+    Of equally good features the first given is better. Features of unknown modality are ranked together.
     """
     sign, ranking = ranking_signs(train.track)[0][1], dict[str, dict[str, float | None]]()
     for name in sorted(values, key=values.__getitem__, reverse=True):

@@ -1,4 +1,4 @@
-"""What is exactly true of Low-rank Multimodal Fusion."""
+"""Exact claims of Low-rank Multimodal Fusion."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def by_hand(model: ModuleType) -> float:
 
 @torch.no_grad()
 def difference_to_tensor_fusion(model: ModuleType) -> float:
-    """Return the largest difference to a linear layer over TFN's tensor with the sum of the factors' outer products.
+    """Return the largest difference to TFN's layer with the sum of the factors' outer products as its weights.
 
-    All numbers are whole, so nothing is rounded.
+    All numbers are integers, so nothing is rounded.
     """
     n_in, n_out, rank, rng = 3, 2, 4, torch.Generator().manual_seed(0)
     fusion = model.LowRankFusion(3, n_in, n_out, rank, [rng]).double()
@@ -39,5 +39,7 @@ def difference_to_tensor_fusion(model: ModuleType) -> float:
     # by modality, the factors of [1, z]: place, rank, output
     factors = [torch.cat([layer.bias[0], layer.weight[0]]).unflatten(1, (rank, n_out)) for layer in fusion.factors]
     weight = torch.einsum("r,iro,jro,kro->ijko", fusion.weights.flatten(), *factors).flatten(0, 2)
-    tensor = load_baseline("tfn").module.tensor_of(encodings)
-    return float((fusion([z[None] for z in encodings]) - tensor @ weight - fusion.bias).abs().max())
+    tensor_fusion = load_baseline("tfn").module.TensorLinear(3, n_in, n_out, 0.0).double()
+    tensor_fusion.weight.copy_(weight)
+    tensor_fusion.bias.copy_(fusion.bias.flatten())
+    return float((fusion([z[None] for z in encodings]) - tensor_fusion(encodings)).abs().max())

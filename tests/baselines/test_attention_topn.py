@@ -136,3 +136,17 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: dict[str, int]) -
         fused = torch.stack(encoded, 1) @ weights
         for output, head in zip((every["label"][row], every["value"][[row]]), model.network.heads.layers, strict=True):
             torch.testing.assert_close(output, fused @ head.weight[0] + head.bias[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_dropped_inputs_depend_on_the_generator_of_fold_layers_only() -> None:
+    model, batch = (
+        network_of("attention-topn", {"a": 4}, {"value": None}, hidden=5, dropout=0.5).train(),
+        batch_of({"a": 4}),
+    )
+    noise, outputs = model.network.encoders[0][0].noise, []
+    for seed, state in ((0, 1), (1, 1), (1, 2)):
+        torch.manual_seed(seed)
+        noise.manual_seed(state)
+        outputs.append(model(batch)["value"])
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=0)
+    assert not torch.equal(outputs[1], outputs[2])

@@ -7,8 +7,9 @@ Conventions:
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -48,7 +49,7 @@ def one_network(baseline: NetworkBaseline, size: Size) -> nn.Module:
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Return how many numbers of a network are learned."""
+    """Return how many numbers the parameters of a network have, including those that are not trained."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -57,6 +58,8 @@ def n_products(baseline: NetworkBaseline, network: nn.Module, size: Size) -> int
 
     Fused layers, which torch would not count, are switched off; they compute the same.
     """
+    aten = torch.ops.aten  # torch does not count products that are added to a tensor in place
+    in_place = {aten.addmm_: _added, aten.baddbmm_: _added}
     network.eval()
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -66,12 +69,17 @@ def n_products(baseline: NetworkBaseline, network: nn.Module, size: Size) -> int
             torch.no_grad(),
             torch.backends.mkldnn.flags(enabled=False),
             sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False) as counter,
+            FlopCounterMode(display=False, custom_mapping=in_place) as counter,
         ):
             network(_one_sample(baseline, size))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     return int(counter.get_total_flops()) // 2
+
+
+def _added(added_to: Sequence[int], a: Sequence[int], b: Sequence[int], **_: object) -> int:
+    """Return the operations of a matrix product, or of several, of these shapes."""
+    return 2 * math.prod(a) * b[-1]
 
 
 def _one_sample(baseline: NetworkBaseline, size: Size) -> Batch:

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from merbench.parameters import Described, Within
+
+Slot = TypeVar("Slot")
 
 Width = Annotated[int, Within(1, 65_536)]
 """The width of a layer, as an option of a baseline."""
@@ -44,19 +48,43 @@ def seed_of(*key: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-class _Affine(torch.autograd.Function):
-    """`x @ weight + bias` per fold; the gradient of `weight` is written into memory that is kept between steps.
+class GradientMemory:
+    """Memory for the gradient of a weight on a CPU, taken again at the next step.
 
-    A fresh gradient of several megabytes at every step costs more in page faults than the product that fills it.
+    A fresh gradient of several megabytes at every step costs more in page faults than the product that fills it. As
+    long as a gradient is in use, as where those of several batches are added, the next one has other memory.
     """
 
+    def __init__(self) -> None:
+        self._buffer: Tensor | None = None
+        self._in_use: Callable[[], object | None] = lambda: None
+
+    def like(self, weight: Tensor) -> Tensor:
+        """Return a tensor of the weight's shape and type, with arbitrary values."""
+        if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
+            return torch.empty_like(weight)  # the allocator of a device takes the same memory again by itself
+        buffer = self._buffer
+        if buffer is None or self._in_use() is not None or (buffer.shape, buffer.dtype) != (weight.shape, weight.dtype):
+            self._buffer = buffer = torch.empty_like(weight)
+        array = buffer.numpy()
+        self._in_use = weakref.ref(array)  # the tensor that is returned keeps the array, not the reference to it
+        return torch.from_numpy(array)
+
+    def __reduce__(self) -> tuple[type[GradientMemory], tuple[()]]:
+        return type(self), ()
+
+
+class _Affine(torch.autograd.Function):
+    """`x @ weight + bias` per fold; the gradient of `weight` is written into memory that is kept between steps."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, memory: GradientMemory) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.weight, ctx.memory = weight, memory
+        ctx.memory = memory
         return torch.baddbmm(bias, x, weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         return *_affine_gradients(ctx, x, weight, gradient), None
@@ -67,16 +95,17 @@ class _Hidden(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: nn.Parameter, bias: Tensor, memory: Tensor, kept: Tensor | None, scale: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, memory: GradientMemory, kept: Tensor | None, scale: float
     ) -> Tensor:
         output = torch.baddbmm(bias, x, weight).clamp_min_(0)
         if kept is not None:
             output.mul_(kept).mul_(scale)
         ctx.save_for_backward(x, weight, output)
-        ctx.weight, ctx.memory, ctx.scale = weight, memory, scale
+        ctx.memory, ctx.scale = memory, scale
         return output
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, output = ctx.saved_tensors
         gradient = torch.ops.aten.threshold_backward(gradient, output, 0)
@@ -85,14 +114,12 @@ class _Hidden(torch.autograd.Function):
         return *_affine_gradients(ctx, x, weight, gradient), None, None, None
 
 
-def _affine_gradients(ctx: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor | None, None, Tensor]:
-    """Return the gradients of (x, weight, bias); that of weight is stored instead, as autograd would add it."""
-    if ctx.weight.grad is None:
-        ctx.weight.grad = torch.bmm(x.mT, gradient, out=ctx.memory)
-    else:
-        ctx.weight.grad.baddbmm_(x.mT, gradient)
-    along_x = torch.bmm(gradient, weight.mT) if ctx.needs_input_grad[0] else None
-    return along_x, None, gradient.sum(1, keepdim=True)
+def _affine_gradients(ctx: Any, x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradients of (x, weight, bias), None where one is not needed."""
+    needs_x, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+    along_x = torch.bmm(gradient, weight.mT) if needs_x else None
+    along_weight = torch.bmm(x.mT, gradient, out=ctx.memory.like(weight)) if needs_weight else None
+    return along_x, along_weight, gradient.sum(1, keepdim=True) if needs_bias else None
 
 
 _affine: Callable[..., Tensor] = _Affine.apply
@@ -110,8 +137,6 @@ class FoldLinear(nn.Module):
         rngs: one generator per fold, on the CPU, for the initial values.
     """
 
-    memory: Tensor
-
     def __init__(self, n_in: int, n_out: int, rngs: Sequence[torch.Generator]) -> None:
         super().__init__()
         bound = 1 / math.sqrt(n_in)
@@ -119,13 +144,25 @@ class FoldLinear(nn.Module):
         biases = [torch.empty(1, n_out).uniform_(-bound, bound, generator=rng) for rng in rngs]
         self.weight = nn.Parameter(torch.stack(weights))
         self.bias = nn.Parameter(torch.stack(biases))
-        self.register_buffer("memory", torch.empty_like(self.weight), persistent=False)
+        self.memory = GradientMemory()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's outputs."""
         if torch.is_autocast_enabled(x.device.type):  # half precision: autograd keeps track of the types
             return torch.baddbmm(self.bias, x, self.weight)
         return _affine(x, self.weight, self.bias, self.memory)
+
+
+def random_words(n: int, device: torch.device, noise: torch.Generator | None = None) -> Tensor:
+    """Return n words of sixteen random bits, of a generator or of torch's own one."""
+    bits = torch.empty(-(-n // 4), dtype=torch.int64, device=device)
+    return bits.random_(-(2**63), None, generator=noise).view(torch.int16)[:n]
+
+
+def kept_entries(words: Tensor, dropped: int, out: Tensor) -> Tensor:
+    """Write a 1 for every entry that is kept, and a 0 for every other: for `dropped` of the 65,536 words there are."""
+    # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
+    return torch.ge(words, dropped - 32768, out=out)
 
 
 class FoldDropout(nn.Module):
@@ -154,10 +191,8 @@ class FoldDropout(nn.Module):
         """Return a 1 for every entry that is kept, and a 0 for every other; None where all are."""
         if not self.training or not self.threshold:
             return None
-        bits = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64, device=x.device)
-        words = bits.random_(-(2**63), None, generator=self.noise).view(torch.int16)[: math.prod(shape)].view(shape)
-        # Ones and zeros written as floats: comparing into booleans first takes six times as long on a CPU.
-        return torch.ge(words, self.threshold - 32768, out=x.new_empty(shape))
+        words = random_words(math.prod(shape), x.device, self.noise).view(shape)
+        return kept_entries(words, self.threshold, x.new_empty(shape))
 
 
 class FoldHidden(FoldLinear):
@@ -222,6 +257,11 @@ class Encoder(nn.Sequential):
         widths = (n_in, n_hidden, n_hidden, n_hidden)
         layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
         super().__init__(nn.Dropout(dropout), *layers)
+
+
+def slots(features: list[Slot]) -> list[Slot]:
+    """Return what every slot of attention is for; a single feature fills three, as in MER's unimodal runs."""
+    return features * 3 if len(features) == 1 else features
 
 
 class Heads(nn.Module):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from merbench.training.networks.layers import Encoder, FoldHidden, FoldLinear, generator
+from merbench.training.networks.tensor_fusion import TensorLinear
 
 
 def test_dropped_entries_are_zero_the_others_scaled_and_gradients_follow() -> None:
@@ -36,6 +42,50 @@ def test_gradients_of_several_passes_add_up() -> None:
     once = layer.weight.grad.clone()
     layer(x).sum().backward()
     torch.testing.assert_close(layer.weight.grad, 2 * once)
+
+
+def layers_of_weights() -> list[tuple[nn.Module, Callable[[], Tensor]]]:
+    """Return layers that write gradients into memory of their own, and what applies each to an input of ones."""
+    rngs, noise = [generator("cpu", 0)], generator("cpu", "noise")
+    linear, hidden, tensor = (
+        FoldLinear(3, 2, rngs),
+        FoldHidden(3, 2, rngs, dropout=0, noise=noise),
+        TensorLinear(2, 3, 2, 0.0),
+    )
+    ones = torch.ones(1, 4, 3)
+    return [
+        (linear, lambda: linear(ones)),
+        (hidden, lambda: hidden(ones)),
+        (tensor, lambda: tensor([ones[0], ones[0]])),
+    ]
+
+
+@pytest.mark.parametrize(("layer", "applied"), layers_of_weights(), ids=lambda part: type(part).__name__)
+def test_gradients_of_weights_are_those_of_autograd(layer: Any, applied: Callable[[], Tensor]) -> None:
+    layer.zero_grad(set_to_none=True)
+    once = torch.autograd.grad(applied().sum(), layer.weight)[0]
+    assert layer.weight.grad is None  # grad of torch stores nothing
+    expected = once.clone()
+    assert expected.abs().max() > 0
+    twice = torch.autograd.grad((applied() + 2 * applied()).sum(), layer.weight)[0]  # used twice in one graph
+    torch.testing.assert_close(once, expected)  # a gradient that is in use is not overwritten
+    torch.testing.assert_close(twice, 3 * expected)
+    places = set()
+    for _ in range(3):
+        layer.zero_grad(set_to_none=True)
+        applied().sum().backward()
+        torch.testing.assert_close(layer.weight.grad, expected)
+        places.add(layer.weight.grad.data_ptr())
+    assert len(places) == 1  # every step has the same memory
+    kept = layer.weight.grad
+    layer.weight.requires_grad_(False)
+    applied().sum().backward()
+    assert layer.weight.grad is kept
+    torch.testing.assert_close(kept, expected)
+    layer.weight.requires_grad_(True)
+    assert list(layer.state_dict()) == ["weight", "bias"] and not list(layer.buffers())
+    copy.deepcopy(layer)
+    pickle.loads(pickle.dumps(layer.memory))
 
 
 @pytest.mark.parametrize("training", [True, False])
