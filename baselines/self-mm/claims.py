@@ -13,4 +13,4 @@ def label_update(model: Any) -> list[float]:
     of_all = model.shift(torch.tensor([0.5, 0.0]), positive, negative)
     own = model.shift(torch.tensor([0.0, 1.0]), positive, negative)
     suggestion = model.suggested(label, own, of_all, 3.0)
-    return [float(x) for x in (of_all, own, suggestion, model.moved(label, suggestion, 2))]
+    return [float(x) for x in (of_all, own, suggestion, model.updated(label, suggestion, 2))]

@@ -1,9 +1,9 @@
 """Unimodal labels that a multimodal network makes itself (Self-MM, Yu et al. 2021), on vectors.
 
-A branch of its own answers every modality, next to the one that answers for all of them. It is trained with labels that
-begin as those of the sample and are moved by where the sample lies, in the features of this modality, between the
-centres of positive and of negative samples, compared with where it lies in the features of all. The further a label has
-moved, the more it counts.
+Every modality has a branch that predicts from it alone, next to the branch of all of them. It is trained with labels
+that begin as those of the sample and are updated by where the sample lies, in the features of this modality, between
+the centres of positive and of negative samples, compared with where it lies in the features of all. The more a label
+has changed, the more it counts.
 
 Conventions:
     n samples, B of a batch, d numbers of a vector, h hidden units, M modalities, one per feature, R targets that are
@@ -13,14 +13,14 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
 from merbench.training import CrossFit, Setup, TrainingSet
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import Dropout, Encoder, Heads, Width
@@ -39,8 +39,8 @@ class Options(Schedule):
     Attributes:
         hidden: width h of all layers.
         dropout: share of the inputs, and of what every branch is given, that is dropped in training.
-        updates: whether unimodal labels are moved, from the second epoch on; if not, they are those of the sample.
-        weighted: whether a unimodal label counts by how far it has moved; if not, all count alike.
+        updates: whether unimodal labels are updated, from the second epoch on; if not, they are those of the sample.
+        weighted: whether a unimodal label counts by how much it has changed; if not, all count alike.
         standardise: whether features are standardised by what a fold learns from.
     """
 
@@ -90,7 +90,7 @@ class Memory(nn.Module):
 class Network(nn.Module):
     """Vectors `(B, d)` of any number of features to one output per target, by the branch of all modalities.
 
-    The branches of single modalities answer numbers; they are used in training only.
+    The branches of single modalities predict numbers; they are used in training only.
 
     Args:
         options: the architecture.
@@ -139,7 +139,7 @@ class Network(nn.Module):
         return (weights * (predicted - labels.nan_to_num()).abs()).sum()
 
     def update(self, now: Tensor, rows: Tensor, epoch: int) -> None:
-        """Move the unimodal labels of some samples by their features `(M + 1, B, h)`.
+        """Update the unimodal labels of some samples by their features `(M + 1, B, h)`.
 
         Centres are those of the features that were remembered last. Without a positive or a negative label there is no
         centre, and the labels stay.
@@ -153,11 +153,11 @@ class Network(nn.Module):
         defined = (counts > 0).all(0)
         own = stored.unimodal[..., rows]
         limits = stored.multimodal.nan_to_num().abs().amax(1)[:, None]
-        new = moved(own, suggested(multimodal, shifts[1:], shifts[0], limits), epoch)
+        new = updated(own, suggested(multimodal, shifts[1:], shifts[0], limits), epoch)
         stored.unimodal[..., rows] = torch.where((defined[1:] & defined[0])[..., None], new, own)
 
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return how far unimodal labels have moved, by modality: the mean over targets and samples learned from."""
+        """Return how much unimodal labels have changed, by modality: the mean over targets and samples learned from."""
         stored = self.remembered
         changes = (stored.unimodal - stored.multimodal).abs().nanmean((1, 2))
         return {f"label_change.{name}": change for name, change in zip(self.modalities, changes, strict=True)}
@@ -185,13 +185,17 @@ def suggested(multimodal: Tensor, shifts: Tensor, multimodal_shifts: Tensor, lim
     return torch.maximum(torch.minimum(labels, limits), -limits)
 
 
-def moved(labels: Tensor, suggestion: Tensor, epoch: int) -> Tensor:
+def updated(labels: Tensor, suggestion: Tensor, epoch: int) -> Tensor:
     """Return the mean of all suggestions until an epoch, from 2, in which later ones count more."""
     return (epoch - 1) / (epoch + 1) * labels + 2 / (epoch + 1) * suggestion
 
 
 class SelfMM(NetworkBaseline):
     """The network, with the absolute error of the paper for numbers unless another loss is asked for."""
+
+    def __init__(self, options: Options, setup: Setup) -> None:
+        super().__init__(partial(Network, options), options, setup, standardise=options.standardise)
+        self.options = options
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Train as any network; raise `UsageError` where no target is a number."""
@@ -203,8 +207,21 @@ class SelfMM(NetworkBaseline):
             )
         absolute = dict.fromkeys(numbers, "absolute_error")
         self.schedule = replace(self.schedule, losses={**absolute, **self.schedule.losses})
-        return super().fit_folds(train)
+        result = super().fit_folds(train)
+        return replace(result, notes=(*result.notes, *without_sides(self.options, train, numbers)))
+
+
+def without_sides(options: Options, train: TrainingSet, numbers: Sequence[str]) -> Iterator[str]:
+    """Yield a note about targets whose unimodal labels are never updated: no value is negative, or none positive."""
+    values = {name: train.targets[name] for name in numbers}
+    names = [name for name, own in values.items() if not ((own < 0).any() and (own > 0).any())]
+    if names and options.updates:
+        consequence = "they count nothing" if options.weighted else "they are learned as they are"
+        yield (
+            f"unimodal labels of {listed(names)} stay those of the samples, since no value is negative, or none "
+            f"positive: {consequence}, and the network is a late fusion"
+        )
 
 
 def build(options: Options, setup: Setup) -> SelfMM:
-    return SelfMM(partial(Network, options), options, setup, standardise=options.standardise)
+    return SelfMM(options, setup)

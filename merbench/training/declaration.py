@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,11 +194,19 @@ class LoadedBaseline:
 
         Raises:
             DeclarationError: an option is unknown, missing, or has a value of another type.
-            UsageError: its code raised an exception, or `build` did not return a baseline.
+            UsageError: its code raised an exception, or `build` did not return a baseline, or one whose network is
+                given other samples than `baseline.toml` says.
         """
         checked = self._checked(options)
         with self.code.blamed("failed in build"):
             built = self.module.build(checked, setup)
+        networks = sys.modules.get("merbench.training.networks.network")  # torch is imported only by what uses it
+        samples = self.declaration.samples
+        if networks is not None and isinstance(built, networks.NetworkBaseline) and built.kind != samples:
+            raise UsageError(
+                f"{self.code.path}: build returned a network of {built.kind}; baseline.toml says samples = "
+                f'"{samples}", and both must be the same'
+            )
         return guarded(self.code, built)
 
     def _checked(self, options: Options) -> Any:

@@ -165,3 +165,33 @@ def test_numbers_have_the_absolute_error_unless_another_is_asked_for(small_track
     assert fitted(track).schedule.losses == {"valence": "absolute_error"}
     other = fitted(track, losses={"valence": "ccc"})
     assert other.schedule.losses == {"valence": "ccc"}
+
+
+@pytest.mark.parametrize(
+    ("shift", "options", "consequence"),
+    [
+        (0.0, {}, None),
+        (9.0, {}, "they count nothing"),
+        (-9.0, {"weighted": False}, "they are learned as they are"),
+        (9.0, {"updates": False}, None),  # what was asked for
+    ],
+)
+def test_a_note_says_where_single_modalities_have_no_labels_of_their_own(
+    small_track: SmallTrack, shift: float, options: dict[str, Any], consequence: str | None
+) -> None:
+    loaded = load_baseline("self-mm")
+    chosen = loaded.options("small", {**SMALL, "epochs": 3, "keep": "last", **options})
+    train = training_set(open_candidates(small_track(), "train"), ["quiet", "loud"])
+    train = replace(train, targets={**train.targets, "valence": train.targets["valence"] + shift})
+    baseline: Any = loaded.build(chosen, Setup(n_folds=2, device_name="cpu"))
+    result = baseline.fit_folds(train)
+    changes = [max(parts) for parts in result.details["diagnostics"].values()]
+    assert (min(changes) > 0) == (shift == 0.0)
+    notes = [note for note in result.notes if "unimodal" in note]
+    if consequence is None:
+        assert notes == []
+    else:
+        assert notes == [
+            "unimodal labels of valence stay those of the samples, since no value is negative, or none positive: "
+            f"{consequence}, and the network is a late fusion"
+        ]

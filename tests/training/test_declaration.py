@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -184,3 +185,14 @@ def test_a_folder_without_a_declaration_or_with_half_of_the_code(
     ):
         with pytest.raises(UsageError, match=message):
             load_baseline(write(tmp_path / "own", toml, model) if model else write(tmp_path / "none", toml, model))
+
+
+def test_samples_that_are_not_those_of_the_network_are_refused(tmp_path: Path) -> None:
+    folder = shutil.copytree(load_baseline("gru").folder, tmp_path / "own")
+    declared = folder / "baseline.toml"
+    declared.write_text(declared.read_text("utf-8").replace('samples = "sequences"', 'samples = "vectors"'), "utf-8")
+    own = load_baseline(folder)
+    with pytest.raises(
+        UsageError, match=r'build returned a network of sequences; baseline\.toml says samples = "vectors"'
+    ):
+        own.build(own.declaration.defaults, Setup(device_name="cpu"))

@@ -434,3 +434,14 @@ def test_the_command(
     ]:
         assert command(["tune", track, "--baseline", "logistic", "--output", str(tmp_path / "x"), *wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("uses_seed", "seeds"), [("true", (0, 1)), ("false", (0,))])
+def test_options_are_trained_once_where_another_seed_gives_the_same(
+    small_track: SmallTrack, tmp_path: Path, uses_seed: str, seeds: tuple[int, ...]
+) -> None:
+    own = write(tmp_path / "own", f"uses_seed = {uses_seed}\n" + TOML + SHRINK, MODEL)
+    report = searched(small_track(), tmp_path / "search", SearchSettings(trials=1, runs=2, device="cpu"), own)
+    assert report.seeds == seeds
+    record = json.loads((tmp_path / "search" / "best" / "run.json").read_text("utf-8"))
+    assert [run["seed"] for run in record["runs"]] == list(seeds)

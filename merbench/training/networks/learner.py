@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from merbench.devices import out_of_memory
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
+from merbench.targets.target import value_type
 from merbench.training.networks.batches import Batch, Data
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule, clip, optimiser
@@ -35,6 +36,7 @@ Value = tuple[float, ...]
 Outputs = dict[str, NDArray[np.float32]]
 Losses = dict[str, Tensor]
 Arrays = dict[str, NDArray[Any]]
+Labels = Mapping[str, int | None]
 
 
 @runtime_checkable
@@ -61,12 +63,34 @@ class Diagnosed(Protocol):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Material:
-    """What a network learns from: samples, the batches of its folds, the losses, and how features are standardised."""
+    """What a network learns from: samples, the batches of its folds, the losses, and how features are standardised.
+
+    `labels` is the number of labels by target, None for a number, if what the network returns is to be checked.
+    """
 
     data: Data
     order: Order
     objective: Objective
     scaling: Scaling | None = None
+    labels: Labels = field(default_factory=dict)
+
+
+def require_outputs(returned: Any, labels: Labels, samples: Sequence[int]) -> None:
+    """Raise `UsageError` unless a network returned one output per target, of the right shape, for so many samples."""
+    outputs = returned[0] if isinstance(returned, tuple) and len(returned) == 2 else returned
+    needed = {name: (*samples, n) if n else (*samples,) for name, n in labels.items()}
+    if not isinstance(outputs, Mapping) or not all(isinstance(output, Tensor) for output in outputs.values()):
+        raise UsageError(
+            f"the network returned {value_type(outputs)}; needed: a dict of one tensor per target, {listed([*needed])}, "
+            "or a pair of it and a dict of losses"
+        )
+    if set(names := [*outputs]) != set(needed):
+        missing = [name for name in needed if name not in outputs]
+        problem = f"no output for target '{missing[0]}'" if missing else "outputs for what is no target"
+        raise UsageError(f"the network returned {problem}; returned: {listed(names)}; needed: {listed([*needed])}")
+    for name, shape in needed.items():
+        if (own := tuple(outputs[name].shape)) != shape:
+            raise UsageError(f"the network returned the shape {own} for target '{name}'; needed: {shape}")
 
 
 class Model:
@@ -77,12 +101,20 @@ class Model:
         layered: whether it is of fold layers.
         half: whether products are computed in bfloat16 on CUDA.
         scaling: standardises what it is given.
+        labels: number of labels by target, None for a number; without any, what it returns is not checked.
     """
 
     def __init__(
-        self, network: nn.Module, *, layered: bool, half: bool = False, scaling: Scaling | None = None
+        self,
+        network: nn.Module,
+        *,
+        layered: bool,
+        half: bool = False,
+        scaling: Scaling | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.network, self.layered, self.half, self.scaling = network, layered, half, scaling
+        self.labels = labels or {}
         self.pieces = 1  # parts that a batch is split into
 
     def applied(self, data: Data, rows: Tensor, epoch: int = 0) -> tuple[dict[str, Tensor], Losses]:
@@ -91,6 +123,8 @@ class Model:
         kind = data.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self.half and kind == "cuda"):
             returned = self.network(batch)
+        if self.labels:
+            require_outputs(returned, self.labels, batch.samples.shape)
         outputs, own = returned if isinstance(returned, tuple) else (returned, {})
         own = {name: loss.float() for name, loss in own.items()}
         if self.layered:
@@ -168,7 +202,7 @@ class Learner(Model):
         seed: int,
         noise: Sequence[torch.Generator] = (),
     ) -> None:
-        super().__init__(network, layered=layered, half=schedule.half, scaling=material.scaling)
+        super().__init__(network, layered=layered, half=schedule.half, scaling=material.scaling, labels=material.labels)
         self.data, self.order, self.objective = material.data, material.order, material.objective
         self.schedule, self.noise = schedule, list(noise)
         self.n_folds = len(self.order.members)

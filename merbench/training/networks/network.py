@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,17 @@ from merbench.training.missing import Draws
 from merbench.training.networks.batches import Data, DrawnCorruption
 from merbench.training.networks.checkpoints import Checkpoint, training_signature
 from merbench.training.networks.layers import generator, seed_of
-from merbench.training.networks.learner import Diagnosed, Learner, Material, Model, Outputs, Remembers, Value, array
+from merbench.training.networks.learner import (
+    Diagnosed,
+    Labels,
+    Learner,
+    Material,
+    Model,
+    Outputs,
+    Remembers,
+    Value,
+    array,
+)
 from merbench.training.networks.loop import train as trained
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule
@@ -77,6 +87,9 @@ class NetworkBaseline:
         kind: what the network is given: `vectors`, `sequences` or `dialogues`.
         together: whether `make` returns one network of fold layers for all folds.
         standardise: whether features are standardised with the moments of what a fold learns from.
+
+    Raises:
+        UnknownName: no such kind.
     """
 
     def __init__(
@@ -89,10 +102,13 @@ class NetworkBaseline:
         together: bool = False,
         standardise: bool = False,
     ) -> None:
+        if kind not in get_args(Kind):
+            raise UnknownName("kind of samples", kind, get_args(Kind))
         self.make, self.schedule, self.setup, self.kind = make, schedule, setup, kind
         self.together, self.standardise = together, standardise
         self.device = setup.device
         self.networks: list[nn.Module] = []
+        self.labels: Labels = {}
         self.scaling: Scaling | None = None
         self.n_folds = 0
 
@@ -147,7 +163,13 @@ class NetworkBaseline:
         outputs: list[Outputs] = []
         with deterministic(self.device):
             for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
-                model = Model(network, layered=self.together, half=self.schedule.half, scaling=self._scaling_of(folds))
+                model = Model(
+                    network,
+                    layered=self.together,
+                    half=self.schedule.half,
+                    scaling=self._scaling_of(folds),
+                    labels=self.labels,
+                )
                 outputs += model.evaluated(data, [every] * len(folds))
         return probabilities(
             {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
@@ -238,14 +260,14 @@ class NetworkBaseline:
     ) -> list[torch.Generator]:
         """Make the networks, with initial values from the seed, and return the generator of their dropout."""
         self.n_folds, self.scaling, seed = n_folds, None, self.setup.seed
-        labels = {name: len(target.classes) or None for name, target in track.targets.items()}
+        self.labels = {name: len(target.classes) or None for name, target in track.targets.items()}
         noise = generator(self.device, seed, "dropout")
         self.networks = []
         for folds in self._folds_of_networks():
             rngs = [generator("cpu", seed, "initial", fold) for fold in folds]
             with torch.random.fork_rng([]):
                 torch.manual_seed(seed_of(seed, "initial", folds[0]))
-                shape = Shape(widths, labels, rngs, noise, modalities or {})
+                shape = Shape(widths, self.labels, rngs, noise, modalities or {})
                 self.networks.append(self.make(shape).to(self.device))
         return [noise] if self.together else []
 
@@ -258,6 +280,7 @@ class NetworkBaseline:
             Order([data.units(rows) for rows in own], self.schedule.batch_size, rngs),
             Objective.of(data.targets, losses, balanced),
             self._scaling_of(folds),
+            self.labels,
         )
 
     def _corruption(self, train: TrainingSet, learned: Sequence[Rows]) -> DrawnCorruption | None:

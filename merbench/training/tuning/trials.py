@@ -6,6 +6,7 @@ are left out in turn, every part has a search of its own among the samples that 
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 import time
@@ -56,7 +57,8 @@ class SearchSettings:
         preset: a preset of the baseline, whose options, folds and space are taken.
         learning: keys of `[training]` of the track that are replaced.
         features: features to learn from; None takes what the baseline declares for the track, else all.
-        runs: how often the best options and the default ones are trained in the end, with seeds 0, 1, 2, …
+        runs: how often the best options and the default ones are trained in the end, with seeds 0, 1, 2, …; once where
+            another seed gives the same answers.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         workers: processes on this machine.
         engine: `local`, or `dask://host:port`.
@@ -132,6 +134,8 @@ def tune(
     require_device(settings.device)
     require_matplotlib()
     loaded = load_baseline(baseline)
+    if not loaded.declaration.uses_seed:
+        settings = dataclasses.replace(settings, runs=1)
     folder = Path(output) if output is not None else default_folder(declared.id, loaded.name)
     trials = Trials.of(declared, loaded, settings, folder)
     _require_search(folder)

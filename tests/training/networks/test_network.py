@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -323,3 +324,30 @@ def test_diagnostics_are_means_over_the_samples_that_an_epoch_is_selected_on(
 
 def test_a_network_that_shows_nothing_has_no_details() -> None:
     assert not baseline("sequences").fit_folds(training_set("sequences")).details
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda out: out["valence"], "a value of type 'Tensor'; needed: a dict of one tensor per target, discrete, valence"),
+        (lambda out: (out, {}, {}), "a value of type 'tuple'; needed: a dict of one tensor per target"),
+        (lambda out: {"valence": None}, "a value of type 'dict'; needed: a dict of one tensor per target"),
+        (lambda out: {"discrete": out["discrete"]}, "no output for target 'valence'; returned: discrete; needed: discrete, valence"),
+        (lambda out: {**out, "x": out["valence"]}, "outputs for what is no target; returned: discrete, valence, x; needed"),
+        (lambda out: {**out, "valence": out["valence"][:, None]}, r"the shape \(8, 1\) for target 'valence'; needed: \(8,\)"),
+        (lambda out: {**out, "discrete": out["discrete"][:, 1:]}, r"the shape \(8, 5\) for target 'discrete'; needed: \(8, 6\)"),
+    ],
+)  # fmt: skip
+def test_outputs_that_are_not_those_of_the_targets_are_named(returned: Callable[..., Any], message: str) -> None:
+    class Other(Recurrent):
+        def forward(self, batch: Batch) -> Any:
+            return returned(super().forward(batch))
+
+    own = NetworkBaseline(Other, SCHEDULE, Setup(n_folds=3, device_name="cpu"), kind="sequences")
+    with pytest.raises(UsageError, match=f"the network returned {message}"):
+        own.fit(training_set("sequences"))
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no kind of samples named 'sequence'; did you mean 'sequences'\?"):
+        NetworkBaseline(Recurrent, SCHEDULE, Setup(device_name="cpu"), kind="sequence")  # type: ignore[arg-type]
