@@ -55,6 +55,8 @@ def declaration_problems(error: ValidationError, allowed_keys: AllowedKeys, *, u
     """
     kinds: dict[object, list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+            continue  # pydantic does not count items that have problems of their own
         # Each key that is known has problems of its own; a file may have thousands of items, and of unknown keys.
         is_unknown_key = item["type"] == "extra_forbidden" and len(item["loc"]) == 1
         kinds.setdefault((item["type"], () if is_unknown_key else item["loc"][:1]), []).append(item)

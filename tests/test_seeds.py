@@ -57,7 +57,8 @@ def test_the_variance_of_seeds_is_that_of_their_mean(toy: Candidates) -> None:
 
 def test_the_interval_of_a_mean_stays_in_its_range(toy: Candidates) -> None:
     runs = [run(toy, range(40))] * 4 + [run(toy, [])]  # mean .2, variance .2, of the mean .04
-    made = seed_intervals(runs, "a", resampling_of(toy, n_resamples=100_000))
+    how = resampling_of(toy, n_resamples=100_000)
+    made = seed_intervals(runs, seed_draws(runs, "a", how), how)
     assert made["accuracy(discrete)"].low == 0.0
     assert made["accuracy(discrete)"].high == pytest.approx(0.2 + T_4 * 0.2, rel=0.02)
 

@@ -17,6 +17,9 @@ from merbench.resampling import DECIMALS
 
 Floats = NDArray[np.float64]
 
+MOST_INCOMPLETE = 20
+"""Of how many systems, or tracks, with missing values all sets are tried."""
+
 
 def average_ranks(values: Floats, decimals: int, *, higher_is_better: bool) -> Floats:
     """Return the ranks along the first axis, of values as they are displayed; NaN where one of them has no value.
@@ -35,7 +38,9 @@ def average_ranks(values: Floats, decimals: int, *, higher_is_better: bool) -> F
 def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     """Return the systems and the tracks of the largest part of a matrix in which no value is missing.
 
-    Of several parts with as many values, that with the most systems, then the one with the first tracks.
+    Of several parts with as many values, that with the most systems, then the one with the first tracks. Of the shorter
+    side, at most `MOST_INCOMPLETE` systems or tracks in which values are missing are considered: those with the most
+    values.
 
     Args:
         has_value: `(k, N)`.
@@ -43,16 +48,28 @@ def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     Returns:
         Numbers of rows and columns, ascending; none if there is no value.
     """
-    of_systems = [frozenset(np.flatnonzero(row).tolist()) for row in has_value]
-    shared: set[frozenset[int]] = set()
-    for own in of_systems:
-        shared |= {own, *(tracks & own for tracks in shared)}
-    best: tuple[list[int], list[int]] = [], []
-    for tracks in sorted(map(sorted, shared)):
-        systems = [number for number, own in enumerate(of_systems) if own.issuperset(tracks)]
-        if tracks and (len(systems) * len(tracks), len(systems)) > (len(best[0]) * len(best[1]), len(best[0])):
-            best = systems, tracks
-    return best
+    of_systems = has_value.shape[0] <= has_value.shape[1]
+    rows = has_value if of_systems else has_value.T  # the sets of these are tried
+    n_values, width = rows.sum(axis=1), rows.shape[1]
+    complete = int((n_values == width).sum())
+    incomplete = np.flatnonzero((n_values > 0) & (n_values < width))
+    incomplete = np.sort(incomplete[np.argsort(-n_values[incomplete], kind="stable")[:MOST_INCOMPLETE]])
+    # A set is the bits of a number, its first row or column the highest, so that the first of equal sets is the largest.
+    shared = [(1 << width) - 1]  # by set of rows, the columns in which all of them have values
+    for row in incomplete[::-1]:
+        own = int("".join("01"[bool(each)] for each in rows[row]), 2)
+        shared += [columns & own for columns in shared]
+
+    def size(number: int) -> tuple[int, int, int]:
+        n_rows, n_columns = number.bit_count() + complete, shared[number].bit_count()
+        return (n_rows * n_columns, *((n_rows, shared[number]) if of_systems else (n_columns, number)))
+
+    best = max(range(len(shared)), key=size)
+    if not size(best)[0]:
+        return [], []
+    chosen = [n for n in range(width) if shared[best] >> (width - 1 - n) & 1]
+    others = np.flatnonzero(rows[:, chosen].all(axis=1)).tolist()
+    return (others, chosen) if of_systems else (chosen, others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,8 @@ class BenchmarkReport(Document):
         ]
         if left_out:
             yield f"not ranked, since values are missing: {listed(left_out, 12)}"
+        if without := [track.id for track in self.tracks if track.is_ranked and not track.n_units]:
+            yield f"mean ranks have no intervals: the split of {listed(without, 12)} is hidden, and not resampled"
         if (test := self.friedman) is not None:
             f = f"Iman and Davenport: F({test.degrees[0]}, {test.degrees[1]})"
             f += " is infinite: all tracks agree" if test.f is None else f" = {test.f:.4g}, p = {test.p:.4f}"

@@ -199,11 +199,12 @@ def _cell(
     # Nothing else is resampled, which takes a part of the time.
     only = replace(candidates, track=with_metric(candidates.track, key))
     read, how = [replace(each, candidates=only) for each in read], replace(how, candidates=only)
-    interval = seed_intervals(read, cell.system, how).get(key)
+    drawn = seed_draws(read, cell.system, how)
+    interval = seed_intervals(read, drawn, how).get(key)
     if interval is not None:
         cell = replace(cell, low=interval.low, high=interval.high)
     warnings = [str(warning) for warning in warnings_of(align(read[0]), how, {})]
-    return cell, _Drawn(seed_draws(read, cell.system, how).with_seeds[key], warnings)
+    return cell, _Drawn(drawn.with_seeds[key], warnings)
 
 
 def _rows(cells: Sequence[CellPlan]) -> list[SystemRow]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from merbench.claims.exact import computed, require_computable
+from merbench.claims.exact import computed, require_computable, require_diagnostics
 from merbench.claims.report import UNCHECKED, ClaimsReport, Measured, Result, numbers, verdict
 from merbench.claims.scored import Check, KeptRun, check_of, metric_key
 from merbench.claims.stored import (
@@ -22,9 +22,20 @@ from merbench.claims.stored import (
     scored_signature,
     write_stored,
 )
+from merbench.corpus import open_corpus
 from merbench.devices import require_device
-from merbench.engine import ShowProgress, require_engine, run
-from merbench.errors import DeclarationError, MerbenchError, MissingExtra, Problem, UnknownName, UsageError, listed
+from merbench.engine import Done, ShowProgress, require_engine, run
+from merbench.errors import (
+    DeclarationError,
+    MerbenchError,
+    MissingExtra,
+    Problem,
+    UnknownName,
+    UsageError,
+    WithheldReference,
+    did_you_mean,
+    listed,
+)
 from merbench.files.paths import find_folder, list_folders
 from merbench.track import Track, load_track
 from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Place, Published, Side
@@ -39,7 +50,7 @@ class Settings:
     """How claims are checked.
 
     Attributes:
-        rerun: whether what is stored is measured again; kept runs with the same inputs are read.
+        rerun: whether everything is measured again: what is stored is not read, and runs that are kept are replaced.
         tracks: only claims about scores on these tracks; empty: all claims, everywhere.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         workers: processes on this machine, between which runs are shared.
@@ -177,10 +188,15 @@ def write_results(report: ClaimsReport, baselines: Sequence[str | Path] = ()) ->
 
 def _claimants(baselines: Sequence[str | Path]) -> list[_Claimant]:
     folders = [find_folder("baseline", name) for name in baselines] or list_folders("baseline")
-    every = [_Claimant(folder, read_baseline(folder)) for folder in dict.fromkeys(folders)]
-    if baselines and (without := [each.name for each in every if not each.declared.claims]):
+    by_path = {folder.resolve(): folder for folder in reversed(folders)}
+    named = [_Claimant(folder, read_baseline(folder)) for folder in reversed(by_path.values())]
+    if baselines and (without := [each.name for each in named if not each.declared.claims]):
         raise UsageError(f"no [[claims]] in baseline.toml of {listed(without)}")
-    return [each for each in every if each.declared.claims]
+    claimants = [each for each in named if each.declared.claims]
+    names = [each.name for each in claimants]
+    if same := [str(each.folder) for each in claimants if names.count(each.name) > 1]:
+        raise UsageError(f"baselines with the same name: {listed(same)}; check one of them at a time")
+    return claimants
 
 
 def _rows(claimants: Sequence[_Claimant]) -> list[_Row]:
@@ -255,7 +271,7 @@ def _check_text(claim: Inequality | NonInferiority | Published, track: Track | N
     if isinstance(claim, Published):
         return f"{short} = {claim.value:g} ± {claim.tolerance:g}"
     bound = f"> -{claim.margin:g}" if isinstance(claim, NonInferiority) else "> 0"
-    return f"{short} {bound}" if _diagnostic(claim) else f"difference of {short} {bound}"
+    return f"{short} {bound}" if claim.control is None else f"difference of {short} {bound}"
 
 
 def _signature(row: _Row) -> Signature:
@@ -277,14 +293,7 @@ def _require_valid(rows: Sequence[_Row]) -> None:
                 continue
             if row.track is None:
                 continue
-            assert row.place is not None
-            for folder, side in row.claimant.sides(row.claim).values():
-                loaded = row.claimant.loaded if folder == row.claimant.folder else load_baseline(folder)
-                preset = loaded.preset(side.preset)
-                fixed = {**preset.options, **given_options(loaded.declaration, side, row.place)}
-                loaded.options(row.track.id, fixed)
-                if side.trials:
-                    loaded.space(fixed, preset, {})
+            _require_trainable(row, row.track)
         except MissingExtra:
             continue
         except DeclarationError as error:
@@ -296,6 +305,25 @@ def _require_valid(rows: Sequence[_Row]) -> None:
         own = problems.setdefault(row.claimant, [])
         own += [each for text in texts if (each := Problem("E207", text, column=where)) not in own]
     _raise([DeclarationError(str(each.folder / "baseline.toml"), own) for each, own in problems.items()])
+
+
+def _require_trainable(row: _Row, track: Track) -> None:
+    """Raise where a claim at a place names options, or a diagnostic, that its systems do not have."""
+    assert row.place is not None
+    known = dict[str, None]()
+    for folder, side in row.claimant.sides(row.claim).values():
+        loaded = row.claimant.loaded if folder == row.claimant.folder else load_baseline(folder)
+        preset = loaded.preset(side.preset)
+        fixed = {**preset.options, **given_options(loaded.declaration, side, row.place)}
+        options = loaded.options(track.id, fixed)
+        if side.trials:
+            loaded.space(fixed, preset, {})
+        if name := _diagnostic(row.claim):
+            require_diagnostics(loaded, options, track, name)
+        known |= dict.fromkeys(options)
+    if unknown := [name for name in row.place.options if name not in known]:
+        hint = f"they have {listed(list(known), 30)}{did_you_mean(unknown[0], known)}"
+        raise UsageError(f"{row.result.place}: no system there has the option {listed(unknown)}; {hint}")
 
 
 def _exact(row: _Row, claim: Exact) -> Result:
@@ -321,10 +349,21 @@ def _prepared(row: _Row, settings: Settings) -> Result | tuple[Check, Signature]
         check = check_of(row.claim, row.place, load_track(row.place.track), row.key, sides, how)
         signature |= check.data_signature
     except MerbenchError as error:
-        return row.unchecked(str(error).replace("\n", " "), signature)
+        failed = not isinstance(error, MissingExtra | WithheldReference) and _has_corpus(row.track)
+        return row.unchecked(str(error).replace("\n", " "), signature, failed=failed)
     if not settings.rerun and row.stored is not None and row.stored.signature == signature:
         return row.measured(row.stored.measured, signature, stored=True)
     return check, signature
+
+
+def _has_corpus(track: Track) -> bool:
+    """Return whether the corpora of a track are here: a claim that cannot be checked on them has a mistake."""
+    try:
+        for corpus in (track.corpus, track.training.corpus or track.corpus):
+            open_corpus(corpus, relative_to=track.folder)
+    except MerbenchError:
+        return False
+    return True
 
 
 def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) -> dict[Path, MerbenchError]:
@@ -333,10 +372,7 @@ def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) ->
     failures = dict[Path, MerbenchError]()
     if units:
         show("runs", 0, len(units))
-    workers = max(1, min(settings.workers, len(units)))
-    is_here = workers == 1 and require_engine(settings.engine) is None
-    train = partial(_train, show if is_here else None)
-    with closing(run(train, units.items(), workers=workers, engine=settings.engine)) as finished:
+    with closing(_done(units, settings, show)) as finished:
         for n, done in enumerate(finished, 1):
             if isinstance(done.error, MerbenchError):
                 failures[Path(done.name)] = done.error
@@ -346,8 +382,18 @@ def _trained(checks: Sequence[Check], settings: Settings, show: ShowProgress) ->
     return failures
 
 
-def _train(progress: ShowProgress | None, run: KeptRun) -> None:
-    run.train(progress)
+def _done(units: Mapping[str, KeptRun], settings: Settings, show: ShowProgress) -> Generator[Done[None], None, None]:
+    workers = max(1, min(settings.workers, len(units)))
+    if workers > 1 or require_engine(settings.engine) is not None:
+        train = partial(KeptRun.train, replace=settings.rerun)
+        yield from run(train, units.items(), workers=workers, engine=settings.engine)
+        return
+    for name, unit in units.items():  # here an interrupt ends a training after its epoch
+        try:
+            unit.train(show, replace=settings.rerun)
+            yield Done(name)
+        except MerbenchError as error:
+            yield Done(name, error=error)
 
 
 def _scored(row: _Row, check: Check, signature: Signature, failures: dict[Path, MerbenchError]) -> Result:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from merbench.claims.report import Measured
+from merbench.corpus.declaration import MODALITIES
 from merbench.errors import UnknownName, UsageError
 from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
+from merbench.track import Track
 from merbench.training.claim import Exact
-from merbench.training.declaration import LoadedBaseline
+from merbench.training.declaration import LoadedBaseline, Options
 from merbench.training.protocol import Baseline, Setup
 
 PARAMETERS, PRODUCTS = "parameters", "multiply_accumulates"
@@ -115,6 +117,25 @@ def _counted(loaded: LoadedBaseline, claim: Exact) -> int:
     with repeatable(), loaded.code.blamed("failed in its network"):
         network = one_network(built, size)
         return n_parameters(network) if claim.computes == PARAMETERS else n_products(built, network, size)
+
+
+def require_diagnostics(loaded: LoadedBaseline, options: Options, track: Track, name: str) -> None:
+    """Raise `UnknownName` where the network of a baseline has no diagnostics; only a run shows what they are called."""
+    built = getattr(loaded.build(options, _SETUP), "built", None)
+    if "torch" not in sys.modules or built is None:
+        return
+    from merbench.training.networks.counts import Size, one_network
+    from merbench.training.networks.learner import Diagnosed
+    from merbench.training.networks.network import NetworkBaseline
+
+    if not isinstance(built, NetworkBaseline):
+        return
+    widths: dict[str, int] = dict.fromkeys(MODALITIES[: loaded.declaration.most_features], 4)
+    size = Size(widths, {name: len(target.classes) or None for name, target in track.targets.items()})
+    with loaded.code.blamed("failed in its network"):
+        network = one_network(built, size)
+    if not isinstance(network, Diagnosed):
+        raise UnknownName("diagnostic", name, (), "`diagnostics` of the network")
 
 
 def _require_size(claim: Exact) -> None:

@@ -54,8 +54,8 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
 
     An exact claim holds if every number is within its tolerance. An inequality holds if its interval is above 0, and
     does not if all of it is at 0 or below; non-inferiority if it is above -margin, and does not if all of it is below.
-    A published number is reached if the mean is within the tolerance, and is not if nothing of the interval is.
-    Everything else is undecided.
+    A published number is reached if the mean is within the tolerance, and no end of the interval is further from the
+    mean than that; it is not if nothing of the interval is within the tolerance. Everything else is undecided.
     """
     low, high = measured.low, measured.high
     match claim:
@@ -63,15 +63,13 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
             same = len(measured.values) == len(claim.value)
             pairs = zip(measured.values, claim.value, strict=False)
             return HOLDS if same and all(abs(own - value) <= claim.tolerance for own, value in pairs) else FAILS
-        case Published():
-            if abs(measured.values[0] - claim.value) <= claim.tolerance:
-                return HOLDS
-            if low is None or high is None:
-                return UNDECIDED
-            is_outside = low > claim.value + claim.tolerance or high < claim.value - claim.tolerance
-            return FAILS if is_outside else UNDECIDED
         case _ if low is None or high is None:
             return UNDECIDED
+        case Published(value=value, tolerance=tolerance):
+            mean = measured.values[0]
+            if abs(mean - value) <= tolerance:
+                return HOLDS if max(high - mean, mean - low) <= tolerance else UNDECIDED
+            return FAILS if low > value + tolerance or high < value - tolerance else UNDECIDED
         case NonInferiority(margin=margin):
             return HOLDS if low > -margin else FAILS if high < -margin else UNDECIDED
         case Inequality():
@@ -190,8 +188,8 @@ class ClaimsReport(Document):
         lines = [", ".join(f"{name}: {counts[name]:,}" for name in (HOLDS, FAILS, UNDECIDED, UNCHECKED))]
         if any(row.place and row.measured is not None for row in self.results):
             lines.append(
-                "intervals are for other samples, or clusters, and other seeds; differences are positive where the "
-                "system is better"
+                "intervals are for other samples, or clusters, and other seeds, those of published numbers and of "
+                "diagnostics for other seeds alone; differences are positive where the system is better"
             )
         if any(row.stored for row in self.results):
             lines.append("stored: measured before, with the same signature; --rerun measures again")

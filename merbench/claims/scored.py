@@ -10,9 +10,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, variance
 from typing import Any
 
 from merbench.charts import require_matplotlib
@@ -20,9 +20,10 @@ from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
 from merbench.engine import ShowProgress
-from merbench.errors import UnknownName, UsageError, listed
+from merbench.errors import UndefinedMetric, UnknownName, UsageError, WithheldReference, listed
 from merbench.files.reading import sha256_bytes
-from merbench.scoring import resampling_of, seed_differences, seed_intervals
+from merbench.scoring import resampling_of, seed_differences
+from merbench.scoring.comparison import with_metric
 from merbench.significance import t_ends
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
@@ -31,7 +32,7 @@ from merbench.training.declaration import read_baseline
 from merbench.training.output import SUBMISSION
 from merbench.training.plan import Plan, with_learning
 from merbench.training.records import StoredRun, read_run
-from merbench.training.run import kept_run
+from merbench.training.run import kept_run, run_baseline
 from merbench.training.selection import ranking_signs
 from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.result import BEST
@@ -79,12 +80,13 @@ class KeptRun:
         """The folder of the run itself."""
         return self.folder / BEST if self.trials else self.folder
 
-    def train(self, progress: ShowProgress | None = None) -> None:
-        """Train it, unless it was; `progress` is called with a text and (done, total) steps."""
+    def train(self, progress: ShowProgress | None = None, *, replace: bool = False) -> None:
+        """Train it, unless it was; `replace` trains it in any case. `progress` gets a text and (done, total) steps."""
         settings, name = self.settings, f"{self.trainings.loaded.name} on {self.track.id}"
         named = None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
         if not self.trials:
-            kept_run(self.track, self.baseline, settings, output=self.folder, progress=named)
+            train = partial(run_baseline, replace=True) if replace else kept_run
+            train(self.track, self.baseline, settings, output=self.folder, progress=named)
             return
         search = SearchSettings(
             trials=self.trials,
@@ -95,7 +97,8 @@ class KeptRun:
             runs=len(settings.seeds or ()),
             device=settings.device,
         )
-        if tune(self.track, self.baseline, search, output=self.folder, progress=named) is None:
+        done = tune(self.track, self.baseline, search, output=self.folder, replace=replace, progress=named)
+        if done is None:
             raise UsageError(f"{self.folder}: another process searches options here; try again when it is done")
 
     def read(self) -> StoredRun:
@@ -129,12 +132,14 @@ class Check:
         """What a result depends on of the corpora: their digests, and those of all features of the sides."""
         plans = [run.trainings.plan for run in self.runs]
         corpora = {each.corpus.name: each.corpus.digest for plan in plans for each in (plan.train, plan.test)}
+        devices = {run.settings.device: None for run in self.runs}
         features = {
             name: plan.test.corpus.declaration.content.features[name] for plan in plans for name in plan.features
         }
         return {
             "corpus": " ".join(f"{name}#{digest[:16]}" for name, digest in sorted(corpora.items())),
-            "features": " ".join(f"{name}#{digest[:16]}" for name, digest in sorted(features.items())),
+            "features": " ".join(f"{name}#{digest[:16]}" for name, digest in features.items()),
+            "device": " ".join(devices),
         }
 
     def measured(self) -> Measured:
@@ -145,17 +150,12 @@ class Check:
             for name, side, run in zip(("system", "control"), self.sides, chosen, strict=False)
             if len(side) > 1
         )
-        if isinstance(claim, Inequality) and claim.diagnostic:
-            return replace(self._diagnosed(chosen[0]), remark=remark)
-        how = resampling_of(self.plan.test)
-        read = [_submissions(run, self.plan.test) for run in chosen]
-        if len(read) == 1:
-            interval = seed_intervals(read[0], "system", how).get(self.key)
-            value = seed_mean(chosen[0], self.key)
-            low, high = (None, None) if interval is None else (interval.low, interval.high)
-            return Measured((value,), low, high, self.key, remark=remark)
-        made = {each.key: each for each in seed_differences(read[0], read[1], ("system", "control"), how)}
-        row = made[self.key]
+        if claim.is_over_seeds:
+            return replace(self._over_seeds(chosen), remark=remark)
+        test = replace(self.plan.test, track=with_metric(self.plan.track, self.key))  # nothing else is resampled
+        system, control = (_submissions(run, test) for run in chosen)
+        differences = seed_differences(system, control, ("system", "control"), resampling_of(test))
+        row = next(each for each in differences if each.key == self.key)
         difference, low, high = row.difference, row.low, row.high
         if not row.higher_is_better:
             difference, low, high = -difference, None if high is None else -high, None if low is None else -low
@@ -172,12 +172,22 @@ class Check:
 
         return max(runs, key=value)
 
-    def _diagnosed(self, run: StoredRun) -> Measured:
-        """Return the mean of a diagnostic over the folds of every seed, and Student's interval over the seeds."""
-        values = [_diagnostic(each, self.key) for each in run.content["runs"]]
-        mean, deviation = fmean(values), stdev(values) if len(values) > 1 else 0.0
-        low, high = t_ends(mean, deviation / math.sqrt(len(values)), self.plan.track.intervals.level, len(values) - 1)
-        return Measured((mean,), mean if low is None else low, mean if high is None else high, self.key)
+    def _over_seeds(self, runs: Sequence[StoredRun]) -> Measured:
+        """Return the mean over seeds of a score or diagnostic, or its difference from that of the control.
+
+        The interval is for other seeds with the same samples; those of the two sides are independent (Welch, 1947).
+        """
+        value_of = _score if isinstance(self.claim, Published) else _diagnostic
+        values = [[value_of(seed, self.key) for seed in run.content["runs"]] for run in runs]
+        means = [fmean(each) for each in values]
+        variances = [variance(each) / len(each) if len(each) > 1 else 0.0 for each in values]
+        value, total = means[0] - sum(means[1:]), sum(variances)
+        system, control = means if len(means) == 2 else (None, None)
+        if not total:
+            return Measured((value,), value, value, self.key, system, control)
+        degrees = total**2 / sum(own**2 / (len(each) - 1) for own, each in zip(variances, values, strict=True) if own)
+        low, high = t_ends(value, math.sqrt(total), self.plan.track.intervals.level, degrees)
+        return Measured((value,), low, high, self.key, system, control)
 
 
 def check_of(
@@ -203,7 +213,7 @@ def check_of(
     check = Check(claim, key, made[0][0].trainings.plan, made)
     test = check.plan.test
     if test.hidden:
-        raise UsageError(f"{track.id}: which samples of split '{test.split}' are scored is secret")
+        raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
     _ = test.references  # withheld ones are reported before anything is trained
     if any(side.trials for _, side in sides):
         require_optuna()
@@ -251,18 +261,18 @@ def metric_key(track: Track, name: str) -> str:
     return keys[wanted]
 
 
-def seed_mean(run: StoredRun, key: str) -> float:
-    """Return the mean over seeds of a value on the test split."""
-    value = (run.record.test or {}).get(key)
-    if value is None or value.mean is None:
-        raise UsageError(f"{run.path}: has no value of {key}")
-    return value.mean
-
-
 def _submissions(run: StoredRun, candidates: Candidates) -> list[Submission]:
     seeds = [each.seed for each in run.record.runs]
     folders = [run.folder] if len(seeds) == 1 else [run.folder / f"seed-{seed}" for seed in seeds]
     return [read_submission(folder / SUBMISSION, candidates) for folder in folders]
+
+
+def _score(seed: Mapping[str, Any], key: str) -> float:
+    """Return the value of a metric on the test split."""
+    value = (seed.get("test") or {}).get(key)
+    if value is None:
+        raise UndefinedMetric(f"{key} has no value with seed {seed['seed']}")
+    return float(value)
 
 
 def _diagnostic(seed: Mapping[str, Any], name: str) -> float:

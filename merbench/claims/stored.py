@@ -19,13 +19,18 @@ from pydantic import Field, ValidationError, model_validator
 from merbench.claims.report import Measured, Result
 from merbench.declarations import Declaration, declaration_problems, refused
 from merbench.errors import MalformedFile, UsageError, json_text, listed, problem_lines
-from merbench.files.paths import find_folder
 from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
 from merbench.files.writing import write_text
 from merbench.scoring.signatures import minor_version
 from merbench.track import Track
 from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Place, Published, Side
-from merbench.training.declaration import BaselineDeclaration, Preset, TrackSettings, read_baseline
+from merbench.training.declaration import (
+    BaselineDeclaration,
+    Preset,
+    TrackSettings,
+    baseline_files,
+    read_baseline,
+)
 
 FILE = "claims.json"
 
@@ -36,7 +41,7 @@ MOST_BYTES, MOST_RESULTS = 2_000_000, 2_000
 Signature = dict[str, str]
 
 _Text = Annotated[str, Field(max_length=20_000)]
-_REMEDY = "delete it, and measure again: merbench claims --rerun --write"
+_REMEDY = "delete it, and measure again: merbench claims --write"
 
 
 class Stored(Declaration):
@@ -54,9 +59,17 @@ class Stored(Declaration):
     signature: dict[Annotated[str, Field(max_length=200)], _Text] = Field(max_length=50)
 
     @model_validator(mode="after")
-    def _is_interval(self) -> Stored:
+    def _is_of_its_kind(self) -> Stored:
         if (self.low is None) != (self.high is None) or (self.low or 0.0) > (self.high or 0.0):
             raise refused(((), "low and high are not the ends of an interval"))
+        if not self.place:  # an exact claim
+            if others := [name for name in ("low", "system", "control") if getattr(self, name) is not None]:
+                raise refused(((), f"without a place, it is exact, and has no {listed(others)}"))
+            return self
+        if len(self.values) > 1:
+            raise refused(((), f"has {len(self.values)} values; a result at a place has one"))
+        if self.low is not None and self.high is not None and not self.low <= self.values[0] <= self.high:
+            raise refused(((), f"{self.values[0]:g} is outside its interval"))
         return self
 
     @property
@@ -154,34 +167,32 @@ def place_names(claim: Claim) -> list[str]:
 
 def exact_signature(folder: Path, claim: Exact) -> Signature:
     """Return what an exact result depends on."""
-    files = [name for name in ("model.py", "claims.py") if (folder / name).is_file()]
+    options = {**read_baseline(folder).defaults, **claim.options}
+    files = {name: digest for name, digest in baseline_files(folder, options).items() if name != "baseline.toml"}
+    if (folder / "claims.py").is_file():
+        files["claims.py"] = sha256_file(folder / "claims.py")
     return {
-        "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name"})),
-        **{name: sha256_file(folder / name)[:16] for name in files},
+        "claim": _digest(claim, {"name"}),
+        "options": json.dumps(options, sort_keys=True, default=str),
+        **{name: digest[:16] for name, digest in files.items()},
         "merbench": minor_version(),
     }
 
 
 def side_signature(folder: Path, side: Side, place: Place) -> str:
-    """Return what a system depends on besides data: its code, its options, and those that are selected or searched."""
+    """Return what a system depends on besides data: all files of which a run has the digests, and what is given."""
     declared = read_baseline(folder)
     preset = declared.presets[side.preset] if side.preset else Preset()
-    given = {
-        **declared.tracks.get(Path(place.track).name, TrackSettings()).options,
-        **preset.options,
-        **given_options(declared, side, place),
-    }
-    options = {**declared.defaults, **given}
-    others = [find_folder("baseline", options[name]) for name in declared.trains if name in options]
-    searched = (preset.search or declared.search) if side.trials else {}
+    given = given_options(declared, side, place)
+    on_track = declared.tracks.get(Path(place.track).name, TrackSettings()).options
+    options = {**declared.defaults, **on_track, **preset.options, **given}
+    varied = {**declared.select, **{name: item.examples for name, item in (preset.search or declared.search).items()}}
+    others = [{**options, name: value} for name in declared.trains for value in varied.get(name, ())]
     content = {
         "baseline": folder.resolve().name,
-        "model.py": [sha256_file(each / "model.py")[:16] for each in (folder, *others)],
-        "options": options,
-        "select": {name: list(values) for name, values in declared.select.items() if name not in given},
-        "search": {name: str(item) for name, item in searched.items() if name not in given},
-        "trained_once": not declared.uses_seed,
-        "folds": preset.folds or declared.folds,  # where neither the track nor the place declares them
+        "files": {name: digest[:16] for name, digest in baseline_files(folder, options, *others).items()},
+        "options": given,
+        "features": side.features or place.features,
     }
     return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)
 
@@ -198,7 +209,9 @@ def given_options(declared: BaselineDeclaration, side: Side, place: Place) -> di
     }
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def _digest(claim: Claim, without: set[str]) -> str:
+    """Return the digest of a claim without its words; a key left at its default is no part of it."""
+    content = claim.model_dump(mode="json", exclude={"says", "source", *without}, exclude_defaults=True)
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:16]
 
 
@@ -219,7 +232,7 @@ def scored_signature(
         sides: `system`, and `control` where there is one: the folder of the baseline, and how it is run.
     """
     signature = {
-        "claim": _digest(claim.model_dump(mode="json", exclude={"says", "source", "name", "on"})),
+        "claim": _digest(claim, {"name", "on"}),
         "seeds": f"0 to {claim.seeds - 1}",
         "merbench": minor_version(),
         **{name: side_signature(folder, side, place) for name, (folder, side) in sides.items()},
@@ -227,11 +240,12 @@ def scored_signature(
     if track is None:
         return signature
     how = track.intervals
+    samples = f"|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}|seeds within draws"
     return signature | {
         "track": f"{track.key}#{track.fingerprint[:16]}",
         "training": track.training.digest[:16],
         "metric": key,
-        "interval": f"t,{how.level:.15g}|bs:{how.n_resamples}|cluster:{how.cluster or 'none'}|seeds within draws",
+        "interval": f"t,{how.level:.15g}{'|seeds' if claim.is_over_seeds else samples}",
     }
 
 

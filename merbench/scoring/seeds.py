@@ -118,13 +118,18 @@ def seed_differences(
     return made
 
 
-def seed_intervals(runs: Sequence[Submission], name: str, how: Resampling) -> dict[str, Interval]:
+def seed_intervals(runs: Sequence[Submission], drawn: SeedDraws, how: Resampling) -> dict[str, Interval]:
     """Return the intervals, by key, of the mean of a system's runs, for other samples and other seeds.
 
     An interval never leaves the range of its metric; a key without ends is left out.
+
+    Args:
+        runs: one a seed.
+        drawn: their draws.
+        how: how samples were resampled.
     """
     how = replace(how.in_range(), method="t")
-    drawn, ranges, made = seed_draws(runs, name, how), ranges_of(align(runs[0])), dict[str, Interval]()
+    ranges, made = ranges_of(align(runs[0])), dict[str, Interval]()
     for key, value in drawn.values.items():
         low, high = _ends(value, key, (drawn,), how)
         if low is not None and high is not None:

@@ -68,18 +68,23 @@ class _Scored(_Claim):
     metric: str = ""  # a metric of the tracks, by key or short name; empty: the first that a track ranks by
     seeds: int = Field(default=FEWEST_SEEDS, ge=FEWEST_SEEDS)  # 0, 1, …
 
+    @property
+    def is_over_seeds(self) -> bool:
+        """Whether its interval is for other seeds alone, and not for other samples as well."""
+        return bool(getattr(self, "diagnostic", "")) or isinstance(self, Published)
+
 
 class Inequality(_Scored):
-    """A system is better than its control; or, without a control, a diagnostic of its run is above 0."""
+    """A system is better than its control; or a diagnostic of its network is above that of the control, or above 0."""
 
     check: Literal["inequality"]
     control: Side | None = None
-    diagnostic: str = ""  # a name that the network's `diagnostics` return
+    diagnostic: str = ""  # in place of a metric: a name that the network's `diagnostics` return
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Inequality:
-        if (self.control is None) != bool(self.diagnostic):
-            raise refused(((), "needs either a control, or a diagnostic that is to be above 0"))
+    def _is_compared(self) -> Inequality:
+        if self.control is None and not self.diagnostic:
+            raise refused(((), "needs a control, or a diagnostic that is to be above 0"))
         return self
 
 
@@ -92,7 +97,7 @@ class NonInferiority(_Scored):
 
 
 class Published(_Scored):
-    """A published value is reached, within a tolerance."""
+    """A published value is reached on the samples that it was published for, within a tolerance."""
 
     check: Literal["number"]
     value: float

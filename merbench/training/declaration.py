@@ -119,18 +119,8 @@ class LoadedBaseline:
         return _own_code(self.folder, self.declaration)
 
     def files(self, *options: Options) -> dict[str, str]:
-        """Return the SHA-256 of its files by name, and of those of every baseline that it trains with some options.
-
-        Claims, on which no training depends, are left out of that of `baseline.toml`.
-        """
-        digests = {
-            "baseline.toml": _digest_without_claims(self.folder / "baseline.toml"),
-            "model.py": sha256_file(self.folder / "model.py"),
-        }
-        for chosen in options:
-            for other, own in self.trained(chosen).values():
-                digests |= {f"{other.name}/{name}": digest for name, digest in other.files(own).items()}
-        return digests
+        """Return the SHA-256 of its files, and of those of other baselines: see `baseline_files`."""
+        return baseline_files(self.folder, *options)
 
     def trained(self, options: Options) -> dict[str, tuple[LoadedBaseline, Options]]:
         """Return by option the other baselines that it trains, and those of their options that differ."""
@@ -221,6 +211,29 @@ class LoadedBaseline:
                 except ValidationError as error:
                     problems = declaration_problems(error, lambda location: list(options))
         raise DeclarationError(owner, problems)
+
+
+def baseline_files(folder: Path, *options: Options) -> dict[str, str]:
+    """Return the SHA-256 of the files of a baseline by name, and of every other one that it trains with some options.
+
+    Claims, on which no training depends, are left out of that of `baseline.toml`. No code is loaded.
+
+    Args:
+        folder: the folder of the baseline.
+        options: all options that it is built with; several where they are selected.
+    """
+    digests = {
+        "baseline.toml": _digest_without_claims(folder / "baseline.toml"),
+        "model.py": sha256_file(folder / "model.py"),
+    }
+    declared = read_baseline(folder)
+    for chosen in options:
+        for name, with_options in declared.trains.items():
+            other = find_folder("baseline", chosen[name])
+            others = {**read_baseline(other).defaults, **chosen.get(with_options, {})}
+            files = baseline_files(other, others)
+            digests |= {f"{other.resolve().name}/{file}": digest for file, digest in files.items()}
+    return digests
 
 
 def _digest_without_claims(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -128,3 +129,28 @@ def test_the_largest_part_without_a_missing_value_is_ranked(
 ) -> None:
     has_value = np.array([[cell == "1" for cell in row] for row in matrix])
     assert complete_block(has_value) == (systems, tracks)
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=1, max_size=6)
+    )
+)
+def test_the_largest_part_is_that_of_all_sets_of_tracks(matrix: list[list[bool]]) -> None:
+    has_value = np.array(matrix)
+    parts = list[tuple[tuple[int, int, list[int]], list[int], list[int]]]()
+    for n in range(1, has_value.shape[1] + 1):
+        for tracks in map(list, combinations(range(has_value.shape[1]), n)):
+            systems = np.flatnonzero(has_value[:, tracks].all(axis=1)).tolist()
+            parts.append(((-len(systems) * n, -len(systems), tracks), systems, tracks))
+    size, systems, tracks = min(parts)
+    assert complete_block(has_value) == ((systems, tracks) if size[0] else ([], []))
+
+
+def test_every_system_may_fail_on_a_track_of_its_own() -> None:
+    systems, tracks = complete_block(~np.eye(20, dtype=bool))
+    assert (systems, tracks) == (list(range(10, 20)), list(range(10)))
+    # of 24, the last four are not among those of which all sets are tried, but fit the tracks that are taken
+    systems, tracks = complete_block(~np.eye(24, dtype=bool))
+    assert (len(systems) + len(tracks), len(systems)) == (24, 12)
+    assert complete_block(np.ones((40, 30), dtype=bool)) == (list(range(40)), list(range(30)))

@@ -21,7 +21,7 @@ from merbench.cli import run as command
 from merbench.corpus import Feature
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import DeclarationError, UnknownName, UsageError
-from merbench.scoring import resampling_of, seed_intervals
+from merbench.scoring import resampling_of, seed_draws, seed_intervals
 from merbench.submission import read_submission
 from merbench.training import RunSettings, open_models, predict, run_baseline
 from tests.training.test_declaration import write
@@ -146,7 +146,8 @@ def test_values_ranks_and_intervals(tracks: list[Path], own: Path) -> None:
     candidates = open_candidates(tracks[0])
     folder = Path("runs/benchmark/one/few")
     read = [read_submission(folder / f"seed-{seed}" / "submission.csv", candidates) for seed in (0, 2)]
-    interval = seed_intervals(read, "few", resampling_of(candidates))["accuracy(discrete)"]
+    how = resampling_of(candidates)
+    interval = seed_intervals(read, seed_draws(read, "few", how), how)["accuracy(discrete)"]
     assert (report.cell("few", "one").low, report.cell("few", "one").high) == (interval.low, interval.high)
     assert BenchmarkReport.from_json(report.to_json()) == report
 
@@ -262,6 +263,7 @@ def test_a_hidden_split_has_no_intervals_and_its_runs_are_kept(tmp_path: Path, o
     assert report.cell("few", "one").values == (0.95, 0.9)
     assert report.cell("few", "one").low is None
     assert [(row.mean_rank, row.low) for row in report.systems] == [(1, None), (2, None)]
+    assert "mean ranks have no intervals: the split of one is hidden, and not resampled" in report.notes()
     assert "ci:" not in report.to_json() and "#" not in report.tracks[0].signature.split("|")[1]
     before = [path.stat().st_mtime_ns for path in Path("runs").rglob("run.json")]
     benchmark([track], systems(own, few=2, many=20), TWO_SEEDS)

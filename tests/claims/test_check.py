@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,35 @@ def test_a_diagnostic_is_judged_over_seeds(claimant: Claimant) -> None:
     ]
 
 
+def test_a_diagnostic_is_compared_with_that_of_a_control(claimant: Claimant) -> None:
+    claimant(
+        *(
+            f'check = "inequality"\ndiagnostic = "gap"\nsystem = {{ options = {{ shift = {system} }} }}\n'
+            f"control = {{ options = {{ shift = {control} }} }}\n{ON}"
+            for system, control in ((4.0, 0.0), (1.0, 0.0), (0.0, 4.0))
+        ),
+        model=DIAGNOSED,
+        toml='title = "Own"\n[defaults]\nshift = 0.0\n',
+    )
+    report = check_claims(OWN)
+    assert verdicts(report) == ["holds", "undecided", "does not hold"]
+    assert report.results[0].check == "difference of gap > 0"
+    seeds = np.arange(5) + 1.0
+    expected = stats.ttest_ind(seeds + 4, seeds, equal_var=False).confidence_interval()
+    measured = report.results[0].measured
+    assert measured is not None and (measured.system, measured.control) == (7.0, 3.0)
+    assert (measured.values[0], measured.low, measured.high) == pytest.approx((4.0, *expected), abs=1e-9)
+
+
+def test_a_published_number_has_an_interval_over_seeds_alone(claimant: Claimant) -> None:
+    claimant(f'check = "number"\nvalue = 0.9\ntolerance = 0.3\nmetric = "weighted_f1"\n{ON}')
+    measured = check_claims(OWN).results[0].measured
+    scores = [run["test"]["weighted_f1(discrete)"] for run in read_run(runs()[0]).content["runs"]]
+    expected = stats.ttest_1samp(scores, 0).confidence_interval()
+    assert measured is not None
+    assert (measured.values[0], measured.low, measured.high) == pytest.approx((np.mean(scores), *expected), abs=1e-9)
+
+
 BAD = [
     ('check = "inequality"\ncontrol = { baseline = "meens" }\n' + ON, "claims[0].control: no baseline named 'meens'; did you mean 'means'?"),
     ('check = "inequality"\ncontrol = { preset = "paper" }\n' + ON, "claims[0].control: no preset of baseline 'means' named 'paper' (known: none)"),
@@ -175,7 +206,7 @@ BAD = [
     (BETTER.replace("share", "shere"), "claims[0]: baseline 'means': shere: is not an option of baseline 'means'; "),
     ('check = "inequality"\nsystem = { trials = 3, options = { share = 1.0 } }\ncontrol = {}\n' + ON, "claims[0]: baseline 'means': no option is searched"),
     ('check = "exact"\ncomputes = "gap"\nvalue = 1', "claims[0]: no function of claims.py named 'gap' (known: none)"),
-    ('check = "inequality"\n' + ON, "claims[0]: needs either a control, or a diagnostic that is to be above 0"),
+    ('check = "inequality"\n' + ON, "claims[0]: needs a control, or a diagnostic that is to be above 0"),
     (BETTER + "seeds = 4", "claims[0].seeds: 4 is not at least 5"),
     (BETTER + 'name = "x"', "duplicate key"),
     ('check = "inequalty"\n' + ON, "claims[0].check: 'inequalty' is not one of exact, inequality, non-inferiority, number; did you mean 'inequality'?"),
@@ -193,6 +224,16 @@ def test_a_claim_that_names_what_does_not_exist_is_one_message(claimant: Claiman
     with pytest.raises(UsageError, match=re.escape(message)):
         check_claims(OWN)
     assert runs() == []
+
+
+def test_items_with_problems_are_not_counted_as_missing(claimant: Claimant) -> None:
+    claimant(BETTER.replace("track =", "trck ="))
+    with pytest.raises(DeclarationError) as info:
+        check_claims(OWN)
+    assert [(each.column, each.message.partition(";")[0]) for each in info.value.problems] == [
+        ("claims[0].on[0].track", "is missing"),
+        ("claims[0].on[0].trck", "is not a known key"),
+    ]
 
 
 def test_all_bad_claims_are_listed_at_once(claimant: Claimant) -> None:
@@ -225,7 +266,7 @@ def test_a_place_that_is_not_here_is_not_checked(claimant: Claimant) -> None:
     assert verdicts(report) == ["cannot be checked here", "cannot be checked here", "holds"]
     assert "no feature of corpus small named 'lowd'; did you mean 'loud'?" in report.results[0].why
     assert "no corpus named 'ravdess'" in report.results[1].why
-    assert report.failures == []
+    assert [row.claim for row in report.failures] == ["claim-0"]  # the corpus is here, so that is a mistake
     only = check_claims(OWN, Settings(tracks=["ravdess"]))
     assert [(row.claim, row.place) for row in only.results] == [("claim-1", "ravdess")]
 
@@ -244,10 +285,20 @@ def test_a_track_that_does_not_exist_is_a_named_problem(claimant: Claimant, tmp_
 
 
 def test_a_budget_is_taken_by_those_that_have_it(claimant: Claimant) -> None:
-    budget = '{ track = "small", options = { epochs = 2, share = 0.5 } }'
-    claimant(f'check = "inequality"\nsystem = {{ options = {{ share = 1.0 }} }}\ncontrol = {{}}\non = [{budget}]')
+    budget = 'on = [{ track = "small", options = { epochs = 2, share = 0.5 } }]'
+    sides = 'check = "inequality"\nsystem = { options = { share = 1.0 } }\ncontrol = '
+    folder = claimant(sides + '{ baseline = "longer" }\n' + budget)
+    longer = folder.with_name("longer")
+    longer.mkdir()
+    (longer / "model.py").write_text(MODEL.replace("share: float = 1.0", "share: float = 1.0\n    epochs: int = 1"))
+    (longer / "baseline.toml").write_text('title = "Longer"\n[defaults]\nshare = 1.0\nepochs = 1\n')
     assert check_claims(OWN).failures == []
-    assert sorted(read_run(folder).record.options["share"] for folder in runs()) == [0.5, 1.0]
+    assert sorted(sorted(read_run(folder).record.options.items()) for folder in runs()) == [
+        [("epochs", 2), ("share", 0.5)], [("share", 1.0)]
+    ]  # fmt: skip
+    claimant(sides + "{}\n" + budget.replace("epochs", "epoch"))
+    with pytest.raises(UsageError, match=r"claims\[0\]: small: no system there has the option epoch; they have share"):
+        check_claims(OWN)
 
 
 def test_what_fails_while_it_is_trained_is_a_failure(claimant: Claimant) -> None:
@@ -276,7 +327,7 @@ def test_what_is_stored_is_taken_until_its_signature_changes(claimant: Claimant,
     first = check_claims(OWN)
     assert write_results(first, OWN) == [folder / "claims.json"]
     content = stored(folder)
-    content["results"][0]["values"] = [0.25]
+    content["results"][0] |= {"values": [0.25], "low": 0.2, "high": 0.3}
     (folder / "claims.json").write_text(json.dumps(content))
     (again,) = check_claims(OWN).results
     assert again.stored and again.measured is not None and again.measured.values == (0.25,)
@@ -302,7 +353,7 @@ def test_what_is_stored_is_taken_until_its_signature_changes(claimant: Claimant,
     ("old", "new", "parts"),
     [
         ("share = 0.0", "share = 0.1", "claim, control"),
-        ("share = 1.0", "share = 0.9", "system"),
+        ("share = 1.0", "share = 0.9", "control, system"),
         ('track = "small"', 'track = "small", folds = 3', "training"),
         ('check = "inequality"', 'check = "inequality"\nseeds = 6', "claim, seeds"),
         ('check = "inequality"', 'check = "inequality"\nmetric = "mse"', "claim, metric"),
@@ -315,6 +366,93 @@ def test_a_signature_names_what_differs(claimant: Claimant, old: str, new: str, 
     path.write_text(path.read_text().replace(old, new, 1))
     (row,) = stored_claims(OWN).results
     assert row.why == f"no result is stored; the stored result is of another signature: {parts}"
+
+
+def test_defaults_behind_an_exact_claim_are_in_its_signature(claimant: Claimant) -> None:
+    folder = claimant('check = "exact"\ncomputes = "one"\nvalue = 1', code="def one(model): return 1")
+    write_results(check_claims(OWN), OWN)
+    path = folder / "baseline.toml"
+    path.write_text(path.read_text().replace("share = 1.0", "share = 0.9", 1))
+    (row,) = stored_claims(OWN).results
+    assert row.why.endswith("the stored result is of another signature: options")
+
+
+def test_the_options_of_a_trained_base_are_in_the_signature(claimant: Claimant) -> None:
+    folder = claimant(BETTER.replace("share = 0.0", 'base = "means"'), toml='title = "A"\n[defaults]\nshare = 1.0\n')
+    outer = folder.with_name("outer")
+    folder.rename(outer)
+    text = (outer / "baseline.toml").read_text()
+    text = text.replace("[defaults]", '[trains]\nbase = "base_options"\n[defaults]\nbase = "means"\nbase_options = {}')
+    (outer / "baseline.toml").write_text(text)
+    base = claimant()
+    before = stored_claims(["outer"]).results[0].signature
+    path = base / "baseline.toml"
+    path.write_text(path.read_text().replace("share = 1.0", "share = 0.9", 1))
+    after = stored_claims(["outer"]).results[0].signature
+    assert sorted(name for name in before if before[name] != after[name]) == ["control", "system"]
+
+
+@pytest.mark.parametrize(
+    ("more", "parts"),
+    [
+        ('\n[tracks.small]\nfeatures = ["quiet"]\n', "control, system"),  # what a place without features learns from
+        ("\n[presets.paper]\nfolds = 3\n", "control, system"),
+    ],
+)
+def test_what_a_run_depends_on_is_in_the_signature(claimant: Claimant, more: str, parts: str) -> None:
+    folder = claimant(BETTER)
+    write_results(check_claims(OWN), OWN)
+    path = folder / "baseline.toml"
+    path.write_text(path.read_text() + more)
+    (row,) = stored_claims(OWN).results
+    assert row.why.endswith(f"the stored result is of another signature: {parts}")
+
+
+def test_keys_at_their_defaults_are_not_in_a_signature(claimant: Claimant) -> None:
+    claimant(BETTER)
+    (before,) = stored_claims(OWN).results
+    claimant(BETTER.replace("options =", "trials = 0, best_feature = false, options =") + 'seeds = 5\nmetric = ""\n')
+    (after,) = stored_claims(OWN).results
+    assert after.signature == before.signature
+
+
+def test_another_device_is_another_signature(claimant: Claimant) -> None:
+    claimant(BETTER)
+    write_results(check_claims(OWN), OWN)
+    assert check_claims(OWN).results[0].stored
+    assert not check_claims(OWN, Settings(device="cpu")).results[0].stored
+
+
+def test_measuring_again_trains_again(claimant: Claimant) -> None:
+    claimant(BETTER)
+    check_claims(OWN)
+    for folder in runs():
+        (folder / "mark").write_text("")
+    check_claims(OWN)
+    assert all((folder / "mark").exists() for folder in runs())
+    check_claims(OWN, Settings(rerun=True))
+    assert len(runs()) == 2 and not any((folder / "mark").exists() for folder in runs())
+
+
+def test_two_baselines_of_one_name_are_refused(claimant: Claimant, tmp_path: Path) -> None:
+    folder = claimant(BETTER)
+    other = tmp_path / "other" / "means"
+    shutil.copytree(folder, other)
+    with pytest.raises(UsageError, match=r"baselines with the same name: .*; check one of them at a time"):
+        check_claims([folder, other])
+    assert len(stored_claims([folder, "means", str(folder) + "/."]).results) == 1
+
+
+def test_an_interrupt_ends_the_training_that_is_under_way(claimant: Claimant) -> None:
+    claimant(BETTER)
+
+    def interrupt(text: str, done: int, total: int) -> None:
+        if text.endswith("seed 1") and done:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        check_claims(OWN, Settings(), interrupt)
+    assert runs() == []  # the other seeds were not trained
 
 
 def test_other_words_leave_a_signature(claimant: Claimant) -> None:
@@ -346,6 +484,9 @@ HOSTILE = [
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [], "signature": {}}]}', "at least 1"),
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1], "verdict": "holds", "signature": {}}]}', "is not a known key"),
     ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1], "low": 2, "high": 1, "signature": {}}]}', "results[0]: low and high are not the ends of an interval"),
+    ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "place": "b", "values": [1, 2], "signature": {}}]}', "results[0]: has 2 values; a result at a place has one"),
+    ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "place": "b", "values": [100], "low": 0.1, "high": 0.2, "signature": {}}]}', "results[0]: 100 is outside its interval"),
+    ('{"schema": "merbench.claims/1", "results": [{"claim": "a", "values": [1], "low": 0.1, "high": 2, "signature": {}}]}', "results[0]: without a place, it is exact, and has no low"),
     ('{"schema": "merbench.claims/1", "results": [' + ", ".join(['{"claim": "a", "values": [1], "signature": {}}'] * 2) + "]}", "duplicate: a"),
     ('{"schema": "merbench.claims/1", "results": [' + '"' + "x" * 2_000_000 + '"]}', "contains more than 2,000,000 bytes"),
 ]  # fmt: skip
@@ -357,7 +498,7 @@ def test_a_stored_file_that_is_none_is_one_message(claimant: Claimant, text: str
     (folder / "claims.json").write_text(text)
     with pytest.raises(UsageError, match=re.escape(message)) as info:
         read_stored(folder)
-    assert "merbench claims --rerun --write" in str(info.value)
+    assert "merbench claims --write" in str(info.value)
     assert len(str(info.value)) < 2000
 
 

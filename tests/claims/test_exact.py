@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from merbench.claims import computed, verdict
+from merbench.claims.exact import require_diagnostics
 from merbench.errors import UnknownName, UsageError
+from merbench.track import load_track
 from merbench.training import Setup, load_baseline
 from merbench.training.claim import Exact
 from merbench.training.declaration import list_baselines
@@ -116,6 +118,21 @@ def test_what_cannot_be_computed_is_one_message(claimant: Claimant, name: str, m
     loaded = load_baseline(claimant(code=CODE))
     with pytest.raises(UsageError, match=re.escape(message)):
         computed(loaded, exact(name))
+
+
+def test_a_network_without_diagnostics_is_known_before_it_is_trained(claimant: Claimant) -> None:
+    track = load_track("mer-multi")
+    for name in ("attention", "misa"):
+        loaded = load_baseline(name)
+        options = loaded.options(track.id, {})
+        if name == "misa":
+            require_diagnostics(loaded, options, track, "shared_closer")
+            continue
+        with pytest.raises(
+            UnknownName, match=r"no diagnostic named 'gap' \(known: none\); `diagnostics` of the network"
+        ):
+            require_diagnostics(loaded, options, track, "gap")
+    require_diagnostics(load_baseline(claimant()), {"share": 1.0}, track, "gap")  # only a run shows which it has
 
 
 def test_a_baseline_without_functions_has_none(claimant: Claimant) -> None:

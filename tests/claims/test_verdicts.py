@@ -52,7 +52,10 @@ def test_non_inferiority_is_decided_by_the_margin(low: float, high: float, expec
 @pytest.mark.parametrize(
     ("mean", "low", "high", "expected"),
     [
-        (0.76, 0.5, 0.9, HOLDS),
+        (0.76, 0.745, 0.775, HOLDS),
+        (0.76, 0.7, 0.779, UNDECIDED),  # the interval is wider than the tolerance
+        (0.76, 0.741, 0.8, UNDECIDED),
+        (0.76, None, None, UNDECIDED),
         (0.72, 0.65, 0.79, UNDECIDED),
         (0.70, 0.67, 0.729, FAILS),
         (0.70, 0.67, 0.731, UNDECIDED),
