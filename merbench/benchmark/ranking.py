@@ -54,7 +54,7 @@ def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     complete = int((n_values == width).sum())
     incomplete = np.flatnonzero((n_values > 0) & (n_values < width))
     incomplete = np.sort(incomplete[np.argsort(-n_values[incomplete], kind="stable")[:MOST_INCOMPLETE]])
-    # A set is the bits of a number, its first row or column the highest, so that the first of equal sets is the largest.
+    # A set is the bits of a number, the first member the highest one, so that the first of equal sets is the largest.
     shared = [(1 << width) - 1]  # by set of rows, the columns in which all of them have values
     for row in incomplete[::-1]:
         own = int("".join("01"[bool(each)] for each in rows[row]), 2)

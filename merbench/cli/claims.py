@@ -20,9 +20,7 @@ def claims(
     track: list[str] | None = option(
         INPUT, "--track NAME", "Check only claims about scores on this track; repeatable. [default: all claims]"
     ),
-    rerun: bool = option(
-        EXECUTION, "--rerun", "Measure again what is stored; runs of the same inputs are read.", False
-    ),
+    rerun: bool = option(EXECUTION, "--rerun", "Measure everything again; kept runs are replaced.", False),
     stored: bool = option(EXECUTION, "--stored", "Show what is stored, without training or computing.", False),
     device: options.Device = "auto",
     workers: options.Workers = 1,

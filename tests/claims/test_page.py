@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from golden_values import ROOT, pages_of_claims
+from golden_values import pages_of_claims
 
 from merbench.claims import stored_claims
 from merbench.training.declaration import list_baselines
