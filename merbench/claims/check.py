@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from merbench.claims.condition import step_of
 from merbench.claims.exact import computed, require_computable, require_diagnostics
 from merbench.claims.report import UNCHECKED, ClaimsReport, Measured, Result, numbers, verdict
 from merbench.claims.scored import Check, KeptRun, check_of, metric_key
@@ -249,6 +250,11 @@ def _rows_of(claimant: _Claimant, claim: Claim, where: str, problems: list[Probl
     for n, (place, name) in enumerate(zip(claim.on, place_names(claim), strict=True)):
         learning = {} if place.folds is None else {"folds": place.folds}
         track, key, why = None, "", ""
+        try:
+            step_of(claim, place)
+        except UsageError as error:
+            problem(f".on[{n}].condition", error)
+            continue
         try:
             track = with_learning(load_track(place.track), learning)
             key = _diagnostic(claim) or metric_key(track, claim.metric)

@@ -16,9 +16,11 @@ from statistics import fmean, variance
 from typing import Any
 
 from merbench.charts import require_matplotlib
+from merbench.claims.condition import corrupted_submissions, require_vectors, step_of
 from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
+from merbench.corruptions import Step
 from merbench.engine import ShowProgress
 from merbench.errors import UndefinedMetric, UnknownName, UsageError, WithheldReference, listed
 from merbench.files.reading import sha256_bytes
@@ -115,12 +117,14 @@ class Check:
         key: the key of the metric; the name of the diagnostic where one is claimed.
         plan: what is learned from and answered at the place.
         sides: the runs of the system, then those of the control, where there is one.
+        condition: what is done to the features of the test samples; None: nothing.
     """
 
     claim: Scored
     key: str
     plan: Plan = field(repr=False)
     sides: tuple[tuple[KeptRun, ...], ...]
+    condition: Step | None = None
 
     @property
     def runs(self) -> Iterator[KeptRun]:
@@ -153,13 +157,21 @@ class Check:
         if claim.is_over_seeds:
             return replace(self._over_seeds(chosen), remark=remark)
         test = replace(self.plan.test, track=with_metric(self.plan.track, self.key))  # nothing else is resampled
-        system, control = (_submissions(run, test) for run in chosen)
+        system, control = (self._submissions(side, run, test) for side, run in zip(self.sides, chosen, strict=True))
         differences = seed_differences(system, control, ("system", "control"), resampling_of(test))
         row = next(each for each in differences if each.key == self.key)
         difference, low, high = row.difference, row.low, row.high
         if not row.higher_is_better:
             difference, low, high = -difference, None if high is None else -high, None if low is None else -low
         return Measured((difference,), low, high, self.key, row.value_a, row.value_b, remark)
+
+    def _submissions(self, side: Sequence[KeptRun], run: StoredRun, test: Candidates) -> list[Submission]:
+        """Return what a run answered, one submission a seed, or what it answers under the condition."""
+        if self.condition is None:
+            return _submissions(run, test)
+        (kept,) = (each for each in side if each.run_folder == run.folder)
+        read = corrupted_submissions(run, kept.trainings.plan, self.condition, kept.settings.device)
+        return [replace(each, candidates=test) for each in read]
 
     def _best(self, side: Sequence[KeptRun]) -> StoredRun:
         """Return the run with the best mean of its cross-validated ranking values; of equally good ones the first."""
@@ -210,7 +222,7 @@ def check_of(
         WithheldReference: references are withheld.
     """
     made = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
-    check = Check(claim, key, made[0][0].trainings.plan, made)
+    check = Check(claim, key, made[0][0].trainings.plan, made, step_of(claim, place))
     test = check.plan.test
     if test.hidden:
         raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
@@ -220,6 +232,8 @@ def check_of(
         require_matplotlib()
     for run in check.runs:
         _ = run.folder
+        if check.condition is not None:
+            require_vectors(run.trainings.plan)
     return check
 
 

@@ -160,6 +160,9 @@ def place_names(claim: Claim) -> list[str]:
     names: list[str] = []
     for place in claim.on:
         name = place.track + (f" ({', '.join(place.features)})" if place.features else "")
+        if place.condition:
+            parameters = [f"{key} {value}" for key, value in place.condition.items() if key != "corruption"]
+            name += f" under {', '.join([str(place.condition.get('corruption')), *parameters])}"
         same = sum(other.partition(" #")[0] == name for other in names)
         names.append(f"{name} #{same + 1}" if same else name)
     return names
@@ -237,6 +240,8 @@ def scored_signature(
         "merbench": minor_version(),
         **{name: side_signature(folder, side, place) for name, (folder, side) in sides.items()},
     }
+    if place.condition:
+        signature["condition"] = json.dumps(place.condition, sort_keys=True, default=str)
     if track is None:
         return signature
     how = track.intervals

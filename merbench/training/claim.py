@@ -33,6 +33,8 @@ class Place(Declaration):
     features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)  # None: as `run-baseline` does
     options: dict[str, Any] = Field(default={})  # of both sides: the budget, such as the number of epochs
     folds: int | None = Field(default=None, ge=2)
+    # `corruption` and its parameters: done to the features of the test samples; empty: nothing
+    condition: dict[str, Any] = Field(default={})
 
 
 class _Claim(Declaration):
