@@ -144,8 +144,6 @@ class PseudoLabel:
                 f"pseudo-label learns from unlabelled samples, and [training] of {train.track.id} declares none"
             )
         require_answers(self.base, train.track)
-        if not any(target.classes for target in train.track.targets.values()):
-            raise UsageError(f"pseudo-labels are those of targets with labels; {train.track.id} has none")
         divisions = train.divisions(self.setup.n_folds, self.setup.seed)
         per_epoch = self.base.declaration.corrupts_per_epoch
         if train.corruption is not None:  # the base draws, or is given features corrupted once for its division

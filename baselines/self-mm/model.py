@@ -20,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from merbench.errors import UsageError, listed
+from merbench.errors import listed
 from merbench.training import CrossFit, Setup, TrainingSet
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import Dropout, Encoder, Heads, Width
@@ -198,13 +198,8 @@ class SelfMM(NetworkBaseline):
         self.options = options
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
-        """Train as any network; raise `UsageError` where no target is a number."""
+        """Train as any network; numbers have the absolute error."""
         numbers = [name for name, target in train.track.targets.items() if not target.classes]
-        if not numbers:
-            raise UsageError(
-                f"self-mm makes unimodal labels of targets that are numbers, and {train.track.id} has none; its labels "
-                "alone would make it a plain late fusion: take lf-dnn"
-            )
         absolute = dict.fromkeys(numbers, "absolute_error")
         self.schedule = replace(self.schedule, losses={**absolute, **self.schedule.losses})
         result = super().fit_folds(train)

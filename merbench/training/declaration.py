@@ -53,6 +53,8 @@ class BaselineDeclaration(Declaration):
     extra: str | None = None  # the extra of merbench that brings what it imports
     # the types of target that it answers
     answers: tuple[str, ...] = Field(default=("categorical", "continuous"), min_length=1, strict=False)
+    # types of target of which a track must have one; empty: any that it answers
+    needs_target: tuple[str, ...] = Field(default=(), strict=False)
     uses_features: bool = True  # whether it reads any feature
     fewest_features: int = Field(default=1, ge=1)  # of how many features it can be made
     most_features: int | None = Field(default=None, ge=1)

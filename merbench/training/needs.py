@@ -11,7 +11,7 @@ from merbench.errors import UnknownName, UsageError, listed, plural
 from merbench.targets import names_of_other_types
 from merbench.track import Track
 from merbench.training.data import TEST
-from merbench.training.declaration import LoadedBaseline, list_baselines
+from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines
 from merbench.training.reading import DIALOGUE, POSITION
 
 
@@ -79,16 +79,29 @@ class OtherTargets(UsageError):
 
 
 def require_answers(loaded: LoadedBaseline, track: Track) -> None:
-    """Raise `OtherTargets` when a baseline does not answer every target of a track."""
-    answers = loaded.declaration.answers
-    if others := names_of_other_types(track.targets, answers):
-        baselines = list_baselines()
-        able = [name for name, known in baselines if not names_of_other_types(track.targets, known.answers)]
-        raise OtherTargets(
-            f"baseline '{loaded.name}' answers targets of type {listed(answers)}; "
-            f"{track.id} declares {listed(others)}; baselines for it: {listed(able) or 'none'}",
-            listed(others),
-        )
+    """Raise `OtherTargets` when a baseline does not answer every target of a track, or lacks one that it needs."""
+    declared = loaded.declaration
+    others = names_of_other_types(track.targets, declared.answers)
+    if not others and _has_needed(declared, track):
+        return
+    able = [
+        name
+        for name, known in list_baselines()
+        if _has_needed(known, track) and not names_of_other_types(track.targets, known.answers)
+    ]
+    what = f"answers targets of type {listed(declared.answers)}"
+    if not others:
+        what = f"needs a target of type {' or '.join(declared.needs_target)}"
+        others = names_of_other_types(track.targets, ())
+    raise OtherTargets(
+        f"baseline '{loaded.name}' {what}; {track.id} declares {listed(others)}; baselines for it: "
+        f"{listed(able) or 'none'}",
+        listed(others),
+    )
+
+
+def _has_needed(declared: BaselineDeclaration, track: Track) -> bool:
+    return not declared.needs_target or any(target.type in declared.needs_target for target in track.targets.values())
 
 
 def wanted_features(

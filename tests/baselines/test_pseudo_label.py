@@ -28,6 +28,7 @@ from merbench.training import (
     run_baseline,
 )
 from merbench.training.data import training_candidates, training_set
+from merbench.training.needs import require_answers
 from merbench.training.plan import make_plan
 from merbench.training.resume import inputs_digest
 from merbench.training.tuning.trials import SearchSettings, Trials
@@ -254,9 +255,8 @@ def test_without_unlabelled_samples_or_labels_it_does_not_train(small_track: Sma
         ours.fit_folds(training_set(open_candidates(small_track(), "train"), ["loud"]))
     track = small_track("numbers", declaration=UNLABELLED)
     numbers = track.model_copy(update={"targets": {"valence": track.targets["valence"]}})
-    train = replace(given(track), track=numbers)
-    with pytest.raises(UsageError, match="pseudo-labels are those of targets with labels; small has none"):
-        ours.fit_folds(train)
+    with pytest.raises(UsageError, match="'pseudo-label' needs a target of type categorical or preference; small"):
+        require_answers(load_baseline("pseudo-label"), numbers)
 
 
 def test_the_baseline_that_it_trains_is_part_of_its_inputs(small_track: SmallTrack, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.track import Track
 from merbench.training import Setup, load_baseline, training_set
+from merbench.training.needs import require_answers
 from merbench.training.networks.batches import Batch
 from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import DECLARATION, SmallTrack
@@ -156,8 +157,9 @@ def test_a_track_without_a_number_is_refused(small_track: SmallTrack) -> None:
     lines = [line for line in DECLARATION.splitlines() if "valence" not in line]
     declaration = "\n".join(lines).replace('"overall", ', "")
     track: Track = small_track(declaration=declaration)
-    with pytest.raises(UsageError, match="small has none"):
-        fitted(track)
+    with pytest.raises(UsageError, match="'self-mm' needs a target of type continuous or trajectory; small declares"):
+        require_answers(load_baseline("self-mm"), track)
+    require_answers(load_baseline("lf-dnn"), track)
 
 
 def test_numbers_have_the_absolute_error_unless_another_is_asked_for(small_track: SmallTrack) -> None:
