@@ -141,18 +141,18 @@ def planned(
 
 
 def _named(system: str | Path | System) -> System:
-    made = system if isinstance(system, System) else System(name=Path(system).resolve().name, baseline=system)
-    if not re.fullmatch(KEBAB, made.name):
-        allowed = "a name is of lower-case words and digits joined by '-'; name it otherwise: NAME=BASELINE"
-        raise UsageError(f"system '{made.name}': {allowed}")
-    return made
+    named = system if isinstance(system, System) else System(name=Path(system).resolve().name, baseline=system)
+    if not re.fullmatch(KEBAB, named.name):
+        allowed = "a name is of lower-case words and digits joined by '-'; give it such a name: NAME=BASELINE"
+        raise UsageError(f"system '{named.name}': {allowed}")
+    return named
 
 
 def _require_distinct(noun: str, names: Sequence[str]) -> None:
     if not names:
         raise UsageError(f"a benchmark needs at least one {noun}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        remedy = "; name one of them otherwise: NAME=BASELINE" if noun == "system" else ""
+        remedy = "; give one of them another name: NAME=BASELINE" if noun == "system" else ""
         raise UsageError(f"two {noun}s are named {listed(twice)}{remedy}")
 
 
@@ -170,16 +170,16 @@ def _features(features: Mapping[str, Sequence[str]], system: str, track: str) ->
 def _options(systems: Sequence[System], baselines: Sequence[LoadedBaseline], shared: Options) -> list[dict[str, Any]]:
     """Return the options of every system: those of all that it has, then its own; unknown ones raise."""
     known = [[option.name for option in dataclasses.fields(loaded.module.Options)] for loaded in baselines]
-    every = sorted({name for names in known for name in names})
-    if unknown := [name for name in shared if name not in every]:
-        hint = f"they have {listed(every, 30)}{did_you_mean(unknown[0], every)}"
+    of_any = sorted({name for names in known for name in names})
+    if unknown := [name for name in shared if name not in of_any]:
+        hint = f"they have {listed(of_any, 30)}{did_you_mean(unknown[0], of_any)}"
         raise UsageError(f"no system has the option {listed(unknown)}; {hint}")
-    made = []
+    chosen = []
     for system, loaded, names in zip(systems, baselines, known, strict=True):
         options = {**{name: value for name, value in shared.items() if name in names}, **system.options}
         loaded.options("", {**loaded.preset(system.preset).options, **options})  # an unknown or wrong one raises
-        made.append(options)
-    return made
+        chosen.append(options)
+    return chosen
 
 
 def _seeds(loaded: LoadedBaseline, system: System, settings: BenchmarkSettings) -> Sequence[int]:

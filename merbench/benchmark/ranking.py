@@ -31,8 +31,8 @@ def average_ranks(values: Floats, decimals: int, *, higher_is_better: bool) -> F
     """
     from scipy.stats import rankdata
 
-    shown = np.rint(np.rint(values * 10**DECIMALS) / 10 ** (DECIMALS - decimals))
-    return np.asarray(rankdata(-shown if higher_is_better else shown, axis=0), dtype=np.float64)
+    displayed = np.rint(np.rint(values * 10**DECIMALS) / 10 ** (DECIMALS - decimals))
+    return np.asarray(rankdata(-displayed if higher_is_better else displayed, axis=0), dtype=np.float64)
 
 
 def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
@@ -57,8 +57,8 @@ def complete_block(has_value: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
     # A set is the bits of a number, the first member the highest one, so that the first of equal sets is the largest.
     shared = [(1 << width) - 1]  # by set of rows, the columns in which all of them have values
     for row in incomplete[::-1]:
-        own = int("".join("01"[bool(each)] for each in rows[row]), 2)
-        shared += [columns & own for columns in shared]
+        with_values = int("".join("01"[bool(each)] for each in rows[row]), 2)
+        shared += [columns & with_values for columns in shared]
 
     def size(number: int) -> tuple[int, int, int]:
         n_rows, n_columns = number.bit_count() + complete, shared[number].bit_count()
@@ -132,9 +132,9 @@ def groups(mean_ranks: Sequence[float], difference: float) -> list[tuple[int, in
         mean_ranks: ascending.
         difference: the critical difference; a difference as large is significant.
     """
-    made: list[tuple[int, int]] = []
-    for first, rank in enumerate(mean_ranks):
-        last = max(i for i, other in enumerate(mean_ranks) if i == first or round(other - rank, DECIMALS) < difference)
-        if last > first and (not made or last > made[-1][1]):
-            made.append((first, last))
-    return made
+    maximal: list[tuple[int, int]] = []
+    for begin, rank in enumerate(mean_ranks):
+        end = max(i for i, other in enumerate(mean_ranks) if i == begin or round(other - rank, DECIMALS) < difference)
+        if end > begin and (not maximal or end > maximal[-1][1]):
+            maximal.append((begin, end))
+    return maximal

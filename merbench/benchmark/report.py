@@ -196,8 +196,8 @@ class BenchmarkReport(Document):
     def _marked(self, cell: BenchmarkCell, track: TrackColumn, text: str, *, drawn: bool) -> Cell:
         """Return the cell of a value, with a bar where it is `drawn`, marked if it is the best of its track."""
         values = [other.mean for other in self.cells if other.track == track.id and other.mean is not None]
-        own = {displayed(value, track.decimals) for value in values}
-        best = (max if track.higher_is_better else min)(own, default=None)
+        distinct = {displayed(value, track.decimals) for value in values}
+        best = (max if track.higher_is_better else min)(distinct, default=None)
         is_best = cell.mean is not None and displayed(cell.mean, track.decimals) == best
         return Cell(text, Bar(cell.mean, cell.low, cell.high) if drawn else None, best=is_best)
 

@@ -112,7 +112,7 @@ def _scored(cells: Sequence[CellPlan], problems: Mapping[str, str]) -> _Result:
     how = None
     if candidates is not None and not (why or candidates.hidden):
         how = resampling_of(candidates, level=LEVEL, n_resamples=N_RESAMPLES)
-    made, draws, remarks = list[BenchmarkCell](), dict[str, Floats](), dict[str, None]()
+    scored, draws, remarks = list[BenchmarkCell](), dict[str, Floats](), dict[str, None]()
     for plan in cells:
         cell = BenchmarkCell(track.id, plan.system.name, problem=problems[plan.name] or why)
         if not cell.problem and candidates is not None:
@@ -123,10 +123,10 @@ def _scored(cells: Sequence[CellPlan], problems: Mapping[str, str]) -> _Result:
                 cell = replace(cell, problem=in_a_line(str(error)))
             else:
                 draws |= {} if drawn is None else {cell.system: drawn.draws}
-                said = [*stored.content.get("warnings", ()), *(() if drawn is None else drawn.warnings)]
-                remarks |= dict.fromkeys(f"{track.id}: {warning}" for warning in said)
-        made.append(cell)
-    return _Result(_column(track, candidates, how if draws else None), made, draws, list(remarks))
+                remarks_of_run = [*stored.content.get("warnings", ()), *(() if drawn is None else drawn.warnings)]
+                remarks |= dict.fromkeys(f"{track.id}: {warning}" for warning in remarks_of_run)
+        scored.append(cell)
+    return _Result(_column(track, candidates, how if draws else None), scored, draws, list(remarks))
 
 
 def _scorable(track: Track) -> tuple[Candidates | None, str]:
@@ -178,12 +178,12 @@ def _cell(
     (key, _), *_ = ranking_signs(candidates.track)
     seeds = tuple(each.seed for each in run.record.runs)
     folders = [run.folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [run.folder]
-    read = [read_submission(each / SUBMISSION, candidates) for each in folders]
+    submissions = [read_submission(each / SUBMISSION, candidates) for each in folders]
     if how is None:  # references may have changed since the run
-        scores = [{score.key: score.value for score in public_score(each).scores} for each in read]
+        scores = [{score.key: score.value for score in public_score(each).scores} for each in submissions]
     else:
         scores = [each.get("test") or {} for each in run.content["runs"]]
-    values = tuple(value for own in scores if (value := own.get(key)) is not None)
+    values = tuple(value for of_seed in scores if (value := of_seed.get(key)) is not None)
     if len(values) < len(seeds):
         raise UndefinedMetric(f"{key} has no value for {plural(len(seeds) - len(values), 'seed')} of {len(seeds)}")
     cell = replace(
@@ -198,20 +198,20 @@ def _cell(
         return cell, None
     # Nothing else is resampled, which takes a part of the time.
     only = replace(candidates, track=with_metric(candidates.track, key))
-    read, how = [replace(each, candidates=only) for each in read], replace(how, candidates=only)
-    drawn = seed_draws(read, cell.system, how)
-    interval = seed_intervals(read, drawn, how).get(key)
+    submissions, how = [replace(each, candidates=only) for each in submissions], replace(how, candidates=only)
+    drawn = seed_draws(submissions, cell.system, how)
+    interval = seed_intervals(submissions, drawn, how).get(key)
     if interval is not None:
         cell = replace(cell, low=interval.low, high=interval.high)
-    warnings = [str(warning) for warning in warnings_of(align(read[0]), how, {})]
+    warnings = [str(warning) for warning in warnings_of(align(submissions[0]), how, {})]
     return cell, _Drawn(drawn.with_seeds[key], warnings)
 
 
 def _rows(cells: Sequence[CellPlan]) -> list[SystemRow]:
-    first = {cell.system.name: cell for cell in reversed(cells)}
+    cell_of = {cell.system.name: cell for cell in reversed(cells)}
     names = dict.fromkeys(cell.system.name for cell in cells)
     return [
-        SystemRow(name, first[name].loaded.name, first[name].system.preset, dict(first[name].settings.options))
+        SystemRow(name, cell_of[name].loaded.name, cell_of[name].system.preset, dict(cell_of[name].settings.options))
         for name in names
     ]
 

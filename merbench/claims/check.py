@@ -181,9 +181,9 @@ def write_results(report: ClaimsReport, baselines: Sequence[str | Path] = ()) ->
     """Store the results of a report next to its baselines, which are named as for `check_claims`; return the files."""
     written = []
     for claimant in _claimants(baselines):
-        own = [row for row in report.results if row.baseline == claimant.name]
-        if any(row.measured is not None and not row.stored for row in own):
-            written.append(write_stored(claimant.folder, own))
+        results = [row for row in report.results if row.baseline == claimant.name]
+        if any(row.measured is not None and not row.stored for row in results):
+            written.append(write_stored(claimant.folder, results))
     return written
 
 
@@ -233,8 +233,8 @@ def _rows_of(claimant: _Claimant, claim: Claim, where: str, problems: list[Probl
 
     about = (claimant.name, claim.name, claim.says, claim.source)
     if isinstance(claim, Exact):
-        shown = numbers(claim.value) + (f" ± {claim.tolerance:g}" if claim.tolerance else "")
-        yield _Row(claimant, claim, Result(*about, f"{claim.computes} = {shown}", "", UNCHECKED))
+        values = numbers(claim.value) + (f" ± {claim.tolerance:g}" if claim.tolerance else "")
+        yield _Row(claimant, claim, Result(*about, f"{claim.computes} = {values}", "", UNCHECKED))
         return
     for name in ("system", "control"):
         side: Side | None = getattr(claim, name, None)
@@ -308,9 +308,11 @@ def _require_valid(rows: Sequence[_Row]) -> None:
             texts = ["; ".join(line.strip() for line in str(error).splitlines())]
         else:
             continue
-        own = problems.setdefault(row.claimant, [])
-        own += [each for text in texts if (each := Problem("E207", text, column=where)) not in own]
-    _raise([DeclarationError(str(each.folder / "baseline.toml"), own) for each, own in problems.items()])
+        in_baseline = problems.setdefault(row.claimant, [])
+        in_baseline += [each for text in texts if (each := Problem("E207", text, column=where)) not in in_baseline]
+    _raise(
+        [DeclarationError(str(each.folder / "baseline.toml"), in_baseline) for each, in_baseline in problems.items()]
+    )
 
 
 def _require_trainable(row: _Row, track: Track) -> None:
@@ -404,7 +406,7 @@ def _done(units: Mapping[str, KeptRun], settings: Settings, show: ShowProgress) 
 
 def _scored(row: _Row, check: Check, signature: Signature, failures: dict[Path, MerbenchError]) -> Result:
     """Return the result of a check whose runs were trained, or why one of them could not be."""
-    failed = [failures[own.folder] for own in check.runs if own.folder in failures]
+    failed = [failures[kept.folder] for kept in check.runs if kept.folder in failures]
     if failed:
         error = failed[0]
         return row.unchecked(str(error).replace("\n", " "), signature, failed=not isinstance(error, MissingExtra))

@@ -57,11 +57,11 @@ def require_vectors(plan: Plan) -> None:
 def corrupted_submissions(run: StoredRun, plan: Plan, step: Step, device: str) -> list[Submission]:
     """Return what the models of a run answer under a condition, one submission a seed."""
     samples = _corrupted(plan, step)
-    made = []
+    submissions = []
     for each in run.record.runs:
         models = open_models(run.folder, seed=each.seed, baseline=plan.loaded.folder, device=device)
-        made.append(read_submission(submission_table(plan.test, models.predict(samples)), plan.test))
-    return made
+        submissions.append(read_submission(submission_table(plan.test, models.predict(samples)), plan.test))
+    return submissions
 
 
 def _corrupted(plan: Plan, step: Step) -> FeatureSet:

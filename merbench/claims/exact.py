@@ -62,8 +62,10 @@ def _named(loaded: LoadedBaseline, name: str) -> Any:
     code, functions = _code(loaded), dict[str, Any]()
     if code.path.is_file():
         module = code.module(f"merbench_baseline_{loaded.name.replace('-', '_')}_claims")
-        own = {key: value for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
-        functions = {key: value for key, value in own.items() if callable(value) and not key.startswith("_")}
+        members = {
+            key: value for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+        }
+        functions = {key: value for key, value in members.items() if callable(value) and not key.startswith("_")}
     if name not in functions:
         raise UnknownName(
             "function of claims.py", name, functions, f"{PARAMETERS} and {PRODUCTS} are computed for any network"

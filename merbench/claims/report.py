@@ -62,7 +62,7 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
         case Exact():
             same = len(measured.values) == len(claim.value)
             pairs = zip(measured.values, claim.value, strict=False)
-            return HOLDS if same and all(abs(own - value) <= claim.tolerance for own, value in pairs) else FAILS
+            return HOLDS if same and all(abs(number - value) <= claim.tolerance for number, value in pairs) else FAILS
         case _ if low is None or high is None:
             return UNDECIDED
         case Published(value=value, tolerance=tolerance):
@@ -146,8 +146,8 @@ class ClaimsReport(Document):
             cells = [(row.place, self._measured(row)) for row in rows]
             widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
             for row, parts in zip(rows, cells, strict=True):
-                shown = [part.ljust(n) for part, n in zip(parts, widths, strict=True) if n]
-                lines += _wrapped("  ".join([*shown, self._verdict(row)]), width, 4)
+                columns = [part.ljust(n) for part, n in zip(parts, widths, strict=True) if n]
+                lines += _wrapped("  ".join([*columns, self._verdict(row)]), width, 4)
         return "\n".join([*lines, "", *(printable(note, None) for note in self.notes())]) + "\n"
 
     def tables(self) -> list[ReportTable]:
@@ -198,10 +198,10 @@ class ClaimsReport(Document):
 
 def _wrapped(text: str, width: int | None, indent: int = 0) -> list[str]:
     """Return printable text as lines that are at most `width` wide, those after the first indented by two more."""
-    first, text = " " * indent, printable(text, None)
+    margin, text = " " * indent, printable(text, None)
     if width is None:
-        return [first + text]
-    return wrap(text, max(width, 20), initial_indent=first, subsequent_indent=f"{first}  ", break_on_hyphens=False)
+        return [margin + text]
+    return wrap(text, max(width, 20), initial_indent=margin, subsequent_indent=f"{margin}  ", break_on_hyphens=False)
 
 
 def numbers(values: Sequence[float]) -> str:

@@ -99,8 +99,8 @@ class KeptRun:
             runs=len(settings.seeds or ()),
             device=settings.device,
         )
-        done = tune(self.track, self.baseline, search, output=self.folder, replace=replace, progress=named)
-        if done is None:
+        report = tune(self.track, self.baseline, search, output=self.folder, replace=replace, progress=named)
+        if report is None:
             raise UsageError(f"{self.folder}: another process searches options here; try again when it is done")
 
     def read(self) -> StoredRun:
@@ -170,8 +170,8 @@ class Check:
         if self.condition is None:
             return _submissions(run, test)
         (kept,) = (each for each in side if each.run_folder == run.folder)
-        read = corrupted_submissions(run, kept.trainings.plan, self.condition, kept.settings.device)
-        return [replace(each, candidates=test) for each in read]
+        submissions = corrupted_submissions(run, kept.trainings.plan, self.condition, kept.settings.device)
+        return [replace(each, candidates=test) for each in submissions]
 
     def _best(self, side: Sequence[KeptRun]) -> StoredRun:
         """Return the run with the best mean of its cross-validated ranking values; of equally good ones the first."""
@@ -197,7 +197,9 @@ class Check:
         system, control = means if len(means) == 2 else (None, None)
         if not total:
             return Measured((value,), value, value, self.key, system, control)
-        degrees = total**2 / sum(own**2 / (len(each) - 1) for own, each in zip(variances, values, strict=True) if own)
+        degrees = total**2 / sum(
+            part**2 / (len(each) - 1) for part, each in zip(variances, values, strict=True) if part
+        )
         low, high = t_ends(value, math.sqrt(total), self.plan.track.intervals.level, degrees)
         return Measured((value,), low, high, self.key, system, control)
 
@@ -221,8 +223,8 @@ def check_of(
         UsageError: a baseline cannot be run there.
         WithheldReference: references are withheld.
     """
-    made = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
-    check = Check(claim, key, made[0][0].trainings.plan, made, step_of(claim, place))
+    runs = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
+    check = Check(claim, key, runs[0][0].trainings.plan, runs, step_of(claim, place))
     test = check.plan.test
     if test.hidden:
         raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
@@ -291,7 +293,7 @@ def _score(seed: Mapping[str, Any], key: str) -> float:
 
 def _diagnostic(seed: Mapping[str, Any], name: str) -> float:
     """Return the mean, over folds and parts, of a diagnostic of the networks of a seed."""
-    shown = [part.get("details", {}).get("diagnostics", {}) for part in seed.get("parts", [seed])]
-    if not all(name in each for each in shown):
-        raise UnknownName("diagnostic", name, {key for each in shown for key in each}, "`diagnostics` of the network")
-    return fmean(value for each in shown for value in each[name])
+    parts = [part.get("details", {}).get("diagnostics", {}) for part in seed.get("parts", [seed])]
+    if not all(name in each for each in parts):
+        raise UnknownName("diagnostic", name, {key for each in parts for key in each}, "`diagnostics` of the network")
+    return fmean(value for each in parts for value in each[name])

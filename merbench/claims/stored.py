@@ -124,7 +124,7 @@ def write_stored(folder: Path, results: Sequence[Result]) -> Path:
         folder: the folder of the baseline.
         results: all of its results, those that cannot be checked here, or were not measured, among them.
     """
-    made = {
+    measured = {
         (row.claim, row.place): Stored(
             claim=row.claim,
             place=row.place,
@@ -141,9 +141,9 @@ def write_stored(folder: Path, results: Sequence[Result]) -> Path:
         if row.measured is not None and not row.stored
     }
     declared = set(keys_of(read_baseline(folder).claims))
-    kept = {key: each for key, each in read_stored(folder).items() if key in declared and key not in made}
-    every = [each.model_dump(mode="json", exclude_defaults=True) for _, each in sorted({**kept, **made}.items())]
-    write_text(folder / FILE, json_text({"schema": SCHEMA, "results": every}))
+    kept = {key: each for key, each in read_stored(folder).items() if key in declared and key not in measured}
+    content = [each.model_dump(mode="json", exclude_defaults=True) for _, each in sorted({**kept, **measured}.items())]
+    write_text(folder / FILE, json_text({"schema": SCHEMA, "results": content}))
     return folder / FILE
 
 

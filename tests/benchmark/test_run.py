@@ -342,7 +342,7 @@ def test_bad_input_is_reported_before_anything_is_trained(tracks: list[Path], ow
     wrong([], ["majority"], "needs at least one track")
     wrong(tracks, [], "needs at least one system")
     wrong([tracks[0], tracks[0]], ["majority"], "^two tracks are named one$")
-    wrong(tracks, ["majority", "majority"], "^two systems are named majority; name one of them otherwise")
+    wrong(tracks, ["majority", "majority"], "^two systems are named majority; give one of them another name")
     wrong(["mer-mutli"], ["majority"], "did you mean 'mer-multi'", UnknownName)
     wrong(tracks, ["majorty"], "did you mean 'majority'", UnknownName)
     wrong(tracks, [own], "no system has the option wrnog; they have wrong; did you mean 'wrong'", options={"wrnog": 1})
