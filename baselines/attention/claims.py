@@ -1,4 +1,4 @@
-"""What `baseline.toml` claims of the network, computed: what a constant added to all weights does."""
+"""Exact claims of attention: what a constant added to all weights does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `baseline.toml` claims of the network, computed: its states after one and two rows."""
+"""Exact claims of EF-LSTM: its states after one and two rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts and a hand value of the graph memory fusion network."""
+"""Exact claims of the graph memory fusion network."""
 
 from __future__ import annotations
 

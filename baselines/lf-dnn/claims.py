@@ -1,4 +1,4 @@
-"""What is exactly true of LF-DNN."""
+"""Exact claims of LF-DNN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hand values and identities of the memory fusion network."""
+"""Exact claims of the memory fusion network."""
 
 from __future__ import annotations
 

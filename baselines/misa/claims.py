@@ -1,4 +1,4 @@
-"""What the claims of MISA compute: the losses of two small spaces, worked out by hand."""
+"""Exact claims of MISA: the losses of two small spaces, worked out by hand."""
 
 from __future__ import annotations
 

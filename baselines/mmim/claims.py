@@ -1,4 +1,4 @@
-"""What the claims of MMIM compute: its terms of information for samples whose values are known."""
+"""Exact claims of MMIM: its terms of information for samples whose values are known."""
 
 from __future__ import annotations
 

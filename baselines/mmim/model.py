@@ -1,9 +1,9 @@
 """Fusion that keeps mutual information (MMIM, Han et al. 2021), on vectors as in MERBench.
 
-Two terms keep information that a loss of the task alone would lose. Between modalities: a lower bound of what the main
-modality says about each other one, from a Gaussian that predicts the one from the other, and from the entropy of what
-is predicted (Barber and Agakov 2003). Between the fused vector and every modality: a contrast in which the modality
-that belongs to a fused vector is told from those of the other samples (van den Oord et al. 2018).
+Two terms keep information that a loss of the task alone would lose. Between modalities: a lower bound of the
+information that the main modality has about each other one, from a Gaussian that predicts the one from the other, and
+from the entropy of what is predicted (Barber and Agakov 2003). Between the fused vector and every modality: a contrast
+in which the modality of a fused vector is distinguished from those of the other samples (van den Oord et al. 2018).
 
 Conventions:
     B samples of a batch, d numbers of a vector, h hidden units, M modalities, one per feature. Outputs are `(B, K)`
@@ -41,7 +41,7 @@ class Options(Schedule):
     Attributes:
         hidden: width h of all layers.
         dropout: share of the inputs, and of the concatenated encodings, that is dropped in training.
-        layers: linear layers between a fused vector and what is compared with a modality.
+        layers: linear layers between a fused vector and the prediction that is compared with a modality.
         alpha: weight of the contrast of fused vectors with modalities.
         beta: weight of the bound between modalities.
         bounded: whether log-variances are bounded by tanh and are part of the log-likelihood; the released code does

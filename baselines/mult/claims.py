@@ -1,4 +1,4 @@
-"""What is exactly true of MulT."""
+"""Exact claims of MulT."""
 
 from __future__ import annotations
 
