@@ -81,8 +81,8 @@ def require_outputs(returned: Any, labels: Labels, samples: Sequence[int]) -> No
     needed = {name: (*samples, n) if n else (*samples,) for name, n in labels.items()}
     if not isinstance(outputs, Mapping) or not all(isinstance(output, Tensor) for output in outputs.values()):
         raise UsageError(
-            f"the network returned {value_type(outputs)}; needed: a dict of one tensor per target, {listed([*needed])}, "
-            "or a pair of it and a dict of losses"
+            f"the network returned {value_type(outputs)}; needed: a dict of one tensor per target, "
+            f"{listed([*needed])}, or a pair of it and a dict of losses"
         )
     if set(names := [*outputs]) != set(needed):
         missing = [name for name in needed if name not in outputs]
