@@ -2,7 +2,7 @@
 
 A vertex of the dynamic fusion graph is a feature, or two or more of them together; it is computed from all vertices
 with fewer of the same features, each times an efficacy that depends on the features. The output vertex, of all others,
-is written into a memory through two gates. The last states of the LSTMs and the last memory are answered from.
+is written into a memory through two gates. The heads read the last states of the LSTMs and the last memory.
 
 Conventions:
     B samples of a batch, T steps, M features, h units of an LSTM and numbers of a vertex, E edges of the graph. Padding
@@ -45,7 +45,7 @@ class Options(Schedule):
         bounded: whether efficacies are sigmoids, so between 0 and 1, or any numbers (the released code).
         nonlinear: whether the networks of the graph have a ReLU between their layers, or are linear maps (the same).
         frozen: whether the networks of vertices of several features keep their initial values, as the same does.
-        window: how many rows that follow each other are averaged before features are aligned.
+        window: how many consecutive rows are averaged before features are aligned.
         dropout: share of the hidden units of the networks of memory and output that is dropped in training.
         standardise: whether rows are standardised by what each fold learns from (MERBench: not).
     """

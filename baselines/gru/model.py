@@ -30,7 +30,7 @@ class Options(Schedule):
 
     Attributes:
         hidden: width of the state of every GRU, and of the layer that fuses them.
-        window: how many rows that follow each other are averaged before a GRU reads them.
+        window: how many consecutive rows are averaged before a GRU reads them.
         dropout: share of the last states, and of the fused units, that is dropped in training.
     """
 

@@ -1,7 +1,7 @@
-"""Memory Fusion Network (Zadeh et al., AAAI 2018): an LSTM per feature, and a memory of what their cells do together.
+"""Memory Fusion Network (Zadeh et al., AAAI 2018): an LSTM per feature, and a memory of interactions of their cells.
 
-At every step, attention over the cells of all LSTMs, before and after the step, says what of them is written into a
-memory through two gates. The last states of the LSTMs and the last memory are answered from.
+At every step, attention over the cells of all LSTMs, before and after the step, determines what is written into a
+memory through two gates. The heads read the last states of the LSTMs and the last memory.
 
 Conventions:
     B samples of a batch, T steps, M features, h units of an LSTM, m numbers of the memory. Padding comes after the real
@@ -35,7 +35,7 @@ class Options(Schedule):
     Attributes:
         hidden: units h of every LSTM, and hidden units of every other network.
         memory: numbers m of the memory; 0 leaves attention and memory out: the paper's "MFN (no mem)".
-        window: how many rows that follow each other are averaged before features are aligned.
+        window: how many consecutive rows are averaged before features are aligned.
         dropout: share of the hidden units of every network that is dropped in training.
         standardise: whether rows are standardised by what each fold learns from (MERBench: not).
     """

@@ -47,7 +47,7 @@ class Options(Schedule):
         heads: heads of attention; they divide the width.
         layers: layers of a pair of features; those of self-attention are as many, and at least 3.
         kernel: rows that a step of the embedding is made of.
-        window: how many rows that follow each other are averaged before they are embedded.
+        window: how many consecutive rows are averaged before they are embedded.
         bottleneck: width of a linear layer before the heads; 0: there is none.
         causal: whether a step attends only to steps up to its own place, further by the difference of both lengths.
         positions: whether sinusoidal positions are added to what a stack reads.
