@@ -66,7 +66,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("merbench/claims/report.py", "tests/claims/test_verdicts.py"): [
         ("FAILS if high <= 0", "FAILS if high < 0"),
         ("HOLDS if low > -margin", "HOLDS if low >= -margin"),
-        ("FAILS if is_outside else UNDECIDED", "FAILS"),
+        ("FAILS if low > value + tolerance or high < value - tolerance else UNDECIDED", "FAILS"),
     ],
     ("merbench/claims/scored.py", "tests/claims/test_check.py"): [
         ("return max(runs, key=value)", "return min(runs, key=value)"),
@@ -355,7 +355,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("merbench/benchmark/ranking.py", "tests/benchmark/test_ranking.py"): [
         ("round(other - rank, DECIMALS) < difference", "round(other - rank, DECIMALS) <= difference"),
-        ("(len(systems) * len(tracks), len(systems)) >", "(len(tracks), len(systems)) >"),
+        ("return (n_rows * n_columns, *(", "return (n_columns, *("),
         ("/ math.sqrt(2)", ""),
     ],
     ("merbench/benchmark/run.py", "tests/benchmark/test_run.py"): [
