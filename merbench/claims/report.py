@@ -171,6 +171,8 @@ class ClaimsReport(Document):
             return numbers(measured.values)
         value, interval = measured.values[0], self.interval(measured.low, measured.high)
         text = f"{self.number(value)} {interval}".strip()
+        if measured.system is not None and measured.control is not None:
+            text += f", {self.number(measured.system)} against {self.number(measured.control)}"
         line = 0.0 if row.check.endswith("> 0") or measured.control is not None else None
         return Cell(
             f"{text} ({measured.remark})" if measured.remark else text,
@@ -189,7 +191,8 @@ class ClaimsReport(Document):
         if any(row.place and row.measured is not None for row in self.results):
             lines.append(
                 "intervals are for other samples, or clusters, and other seeds, those of published numbers and of "
-                "diagnostics for other seeds alone; differences are positive where the system is better"
+                "diagnostics for other seeds alone; differences, system against control, are positive where the system "
+                "is better"
             )
         if any(row.stored for row in self.results):
             lines.append("stored: measured before, with the same signature; --rerun measures again")

@@ -21,7 +21,9 @@ def test_results_are_printed_written_and_stored(claimant: Claimant, merbench: Co
     assert lines[:7] == [
         "2 claims of 1 system", "", "means", "", "It is so.", "  source: Table 0", "  check: difference of overall > 0"
     ]  # fmt: skip
-    assert re.fullmatch(r"    small  0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]  holds", lines[7])
+    assert re.fullmatch(
+        r"    small  0\.\d{4} \[0\.\d{4}, 0\.\d{4}\], (-?\d\.\d{4}) against (-?\d\.\d{4})  holds", lines[7]
+    )
     assert lines[12].startswith("    ravdess  cannot be checked here: no corpus named 'ravdess'")
     assert "holds: 1, does not hold: 0, undecided: 0, cannot be checked here: 1" in out
     code, stored, _ = merbench("claims means --stored --format json")
