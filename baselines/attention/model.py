@@ -12,21 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from merbench.training import Setup
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Dropout, FoldHidden, FoldLinear, Heads, Widths
+from merbench.training.networks.layers import Dropout, FoldHidden, FoldLinear, Heads, Widths, slots
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
-
-Slot = TypeVar("Slot")
-
-SLOTS = 3
-"""A single feature fills as many slots, as in the challenge's unimodal runs."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +76,6 @@ class Network(nn.Module):
         fused = (encoded.unflatten(-1, (weights.shape[-1], -1)) * weights.unsqueeze(-1)).sum(-2)
         outputs: dict[str, Tensor] = self.heads(fused)
         return outputs
-
-
-def slots(features: list[Slot]) -> list[Slot]:
-    """Return what every slot of the network is for."""
-    return features * SLOTS if len(features) == 1 else features
 
 
 def build(options: Options, setup: Setup) -> NetworkBaseline:
