@@ -131,9 +131,14 @@ def brief(value: object) -> str:
     return printable(_BRIEF.repr(value), 100)
 
 
+def in_a_line(text: str) -> str:
+    """Return a text of several lines as one, for a cell of a table, or one problem of many."""
+    return " ".join(text.split())
+
+
 def exception_text(error: BaseException) -> str:
     """Return what code of others raised, on one line: `"KeyError: 'label'"`."""
-    text = printable(" ".join(str(error).split()), 300)
+    text = printable(in_a_line(str(error)), 300)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

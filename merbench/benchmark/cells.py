@@ -17,8 +17,8 @@ from typing import Any
 
 from merbench.corpus import Corpus
 from merbench.declarations import KEBAB
-from merbench.engine import Done, ShowProgress, WorkerDied, require_engine, run
-from merbench.errors import MerbenchError, OutputError, UsageError, contained, did_you_mean, listed, plural
+from merbench.engine import Done, ShowProgress, named_progress, run_here_or_apart
+from merbench.errors import MerbenchError, OutputError, UsageError, contained, did_you_mean, in_a_line, listed, plural
 from merbench.track import SELECTED_BY, Track, load_track
 from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.output import RECORD
@@ -56,8 +56,7 @@ class BenchmarkSettings:
             every seed is trained with the first.
         options: options of all systems that have them; those of a system replace them.
         features: features to learn from, by `SYSTEM.TRACK`, system, track, or the empty text for all; the first of
-            these that has an entry counts. Without one, what a baseline declares for the track, else
-            all.
+            these that has an entry counts. Without one, what a baseline declares for the track, else all.
         folds: folds of cross-validation on tracks that select on folds; None takes those of the preset, the track or
             the baseline.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
@@ -196,9 +195,7 @@ def _checked(cell: CellPlan) -> CellPlan:
             return dataclasses.replace(cell, is_done=True)
     except OutputError:
         raise
-    except MerbenchError as error:
-        return dataclasses.replace(cell, problem=in_a_line(str(error)))
-    except Exception as error:  # of the baseline's own code
+    except Exception as error:  # also of the baseline's own code
         return dataclasses.replace(cell, problem=in_a_line(contained(error)))
     sizes = [_size(plan.train.corpus, name) for name in plan.features]
     epochs, n_learned = options.get("epochs", 1), sum(len(part.learned) for part in plan.parts)
@@ -236,26 +233,15 @@ def trained(
     total = n_before + len(waiting)
     show = progress or (lambda text, done, total: None)
     show("runs", n_before, total)
-    for n, done in enumerate(_done(by_name, settings, progress), n_before + 1):
-        show("runs", n, total)
-        yield by_name[done.name], _problem(done)
 
+    def here(name: str) -> None:
+        _train(units[name], named_progress(progress, name))
 
-def _done(
-    cells: Mapping[str, CellPlan], settings: BenchmarkSettings, progress: ShowProgress | None
-) -> Iterator[Done[None]]:
-    workers = min(settings.workers, len(cells))
-    if workers > 1 or (cells and require_engine(settings.engine) is not None):
-        units = [(name, _unit(cell)) for name, cell in cells.items()]
-        with closing(run(_train, units, workers=max(workers, 1), engine=settings.engine)) as finished:
-            yield from finished
-        return
-    for name, cell in cells.items():  # here an interrupt ends a training after its epoch
-        try:
-            _train(_unit(cell), _shown(name, progress))
-            yield Done(name)
-        except Exception as error:
-            yield Done(name, error=error)
+    units = {name: _unit(cell) for name, cell in by_name.items()}
+    with closing(run_here_or_apart(here, _train, units, settings.workers, settings.engine)) as finished:
+        for n, done in enumerate(finished, n_before + 1):
+            show("runs", n, total)
+            yield by_name[done.name], _problem(done)
 
 
 _Unit = tuple[Track, Path, RunSettings, Path]
@@ -271,22 +257,10 @@ def _train(unit: _Unit, progress: ShowProgress | None = None) -> None:
     kept_run(track, baseline, settings, output=folder, progress=progress)
 
 
-def _shown(name: str, progress: ShowProgress | None) -> ShowProgress | None:
-    return None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
-
-
 def _problem(done: Done[None]) -> str:
     """Return why a cell was not trained; a full disk, and what is not an `Exception`, is raised."""
-    match done.error:
-        case None:
-            return ""
-        case WorkerDied():
-            return done.error.reason
-        case Exception() if not isinstance(done.error, OutputError):
-            return in_a_line(contained(done.error))
-    raise done.error
-
-
-def in_a_line(text: str) -> str:
-    """Return a text as one line, for a cell of a table."""
-    return " ".join(text.split())
+    if done.error is None:
+        return ""
+    if isinstance(done.error, OutputError):
+        raise done.error
+    return in_a_line(done.problem(MerbenchError))

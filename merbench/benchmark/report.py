@@ -30,6 +30,7 @@ class TrackColumn:
         synthetic: whether the corpus is the synthetic sample.
         metric: the short name of the metric, `key` in its canonical form.
         higher_is_better: its direction.
+        decimals: how many the track shows.
         cluster: the column whose samples are resampled together; None if samples are resampled one by one.
         n_units: how many samples or clusters are resampled; 0 without intervals.
         signature: what must be equal for two values to be comparable.

@@ -10,14 +10,14 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from merbench.benchmark.cells import BenchmarkSettings, CellPlan, System, in_a_line, planned, trained
+from merbench.benchmark.cells import BenchmarkSettings, CellPlan, System, planned, trained
 from merbench.benchmark.ranking import Floats, average_ranks, complete_block, critical_difference, friedman
 from merbench.benchmark.report import BenchmarkCell, BenchmarkReport, SystemRow, TrackColumn
 from merbench.charts import rank_chart, require_matplotlib
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.devices import require_device
 from merbench.engine import ShowProgress, require_engine
-from merbench.errors import MerbenchError, UndefinedMetric, UsageError, WithheldReference, plural
+from merbench.errors import MerbenchError, UndefinedMetric, UsageError, WithheldReference, in_a_line, plural
 from merbench.files.writing import write_text
 from merbench.intervals import percentile_interval
 from merbench.report.scorecard import public_signature
@@ -27,7 +27,6 @@ from merbench.scoring.comparison import with_metric
 from merbench.scoring.uncertainty import warnings_of
 from merbench.submission import read_submission
 from merbench.track import Track
-from merbench.training.output import SUBMISSION
 from merbench.training.records import StoredRun, read_run
 from merbench.training.selection import ranking_signs
 
@@ -177,8 +176,7 @@ def _cell(
     """Return the cell with the values of a run and, unless the split is hidden, their interval and draws."""
     (key, _), *_ = ranking_signs(candidates.track)
     seeds = tuple(each.seed for each in run.record.runs)
-    folders = [run.folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [run.folder]
-    submissions = [read_submission(each / SUBMISSION, candidates) for each in folders]
+    submissions = [read_submission(path, candidates) for path in run.submissions]
     if how is None:  # references may have changed since the run
         scores = [{score.key: score.value for score in public_score(each).scores} for each in submissions]
     else:

@@ -122,11 +122,16 @@ def _counted(loaded: LoadedBaseline, claim: Exact) -> int:
 
 
 def require_diagnostics(loaded: LoadedBaseline, options: Options, track: Track, name: str) -> None:
-    """Raise `UnknownName` where the network of a baseline has no diagnostics; only a run shows what they are called."""
+    """Raise `UnknownName` where the network of a baseline has no such diagnostic.
+
+    Where their names are made of those of features, only a run shows them.
+    """
     built = getattr(loaded.build(options, _SETUP), "built", None)
     if "torch" not in sys.modules or built is None:
         return
-    from merbench.training.networks.counts import Size, one_network
+    import torch
+
+    from merbench.training.networks.counts import Size, one_network, one_sample
     from merbench.training.networks.learner import Diagnosed
     from merbench.training.networks.network import NetworkBaseline
 
@@ -134,10 +139,11 @@ def require_diagnostics(loaded: LoadedBaseline, options: Options, track: Track, 
         return
     widths: dict[str, int] = dict.fromkeys(MODALITIES[: loaded.declaration.most_features], 4)
     size = Size(widths, {name: len(target.classes) or None for name, target in track.targets.items()})
-    with loaded.code.blamed("failed in its network"):
-        network = one_network(built, size)
-    if not isinstance(network, Diagnosed):
-        raise UnknownName("diagnostic", name, (), "`diagnostics` of the network")
+    with loaded.code.blamed("failed in its network"), torch.no_grad():
+        network = one_network(built, size).eval()
+        known = list(network.diagnostics(one_sample(built, size))) if isinstance(network, Diagnosed) else []
+    if name not in known and not any(feature in each for each in known for feature in widths):
+        raise UnknownName("diagnostic", name, known, "`diagnostics` of the network")
 
 
 def _require_size(claim: Exact) -> None:

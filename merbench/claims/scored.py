@@ -21,7 +21,7 @@ from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
-from merbench.engine import ShowProgress
+from merbench.engine import ShowProgress, named_progress
 from merbench.errors import UndefinedMetric, UnknownName, UsageError, WithheldReference, listed
 from merbench.files.reading import sha256_bytes
 from merbench.scoring import resampling_of, seed_differences
@@ -31,7 +31,6 @@ from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
 from merbench.training.claim import Inequality, NonInferiority, Place, Published, Side
 from merbench.training.declaration import read_baseline
-from merbench.training.output import SUBMISSION
 from merbench.training.plan import Plan, with_learning
 from merbench.training.records import StoredRun, read_run
 from merbench.training.run import kept_run, run_baseline
@@ -84,8 +83,8 @@ class KeptRun:
 
     def train(self, progress: ShowProgress | None = None, *, replace: bool = False) -> None:
         """Train it, unless it was; `replace` trains it in any case. `progress` gets a text and (done, total) steps."""
-        settings, name = self.settings, f"{self.trainings.loaded.name} on {self.track.id}"
-        named = None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
+        settings = self.settings
+        named = named_progress(progress, f"{self.trainings.loaded.name} on {self.track.id}")
         if not self.trials:
             train = partial(run_baseline, replace=True) if replace else kept_run
             train(self.track, self.baseline, settings, output=self.folder, progress=named)
@@ -168,7 +167,7 @@ class Check:
     def _submissions(self, side: Sequence[KeptRun], run: StoredRun, test: Candidates) -> list[Submission]:
         """Return what a run answered, one submission a seed, or what it answers under the condition."""
         if self.condition is None:
-            return _submissions(run, test)
+            return [read_submission(path, test) for path in run.submissions]
         (kept,) = (each for each in side if each.run_folder == run.folder)
         submissions = corrupted_submissions(run, kept.trainings.plan, self.condition, kept.settings.device)
         return [replace(each, candidates=test) for each in submissions]
@@ -275,12 +274,6 @@ def metric_key(track: Track, name: str) -> str:
     if wanted not in keys:
         raise UnknownName(f"metric of {track.id}", wanted, {track.metric_label(spec) for spec in track.metrics})
     return keys[wanted]
-
-
-def _submissions(run: StoredRun, candidates: Candidates) -> list[Submission]:
-    seeds = [each.seed for each in run.record.runs]
-    folders = [run.folder] if len(seeds) == 1 else [run.folder / f"seed-{seed}" for seed in seeds]
-    return [read_submission(folder / SUBMISSION, candidates) for folder in folders]
 
 
 def _score(seed: Mapping[str, Any], key: str) -> float:

@@ -11,7 +11,7 @@ from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
 from merbench.cli.parser import argument, option
 from merbench.cli.printing import print_json, print_line, print_report, print_table, progress_bar
-from merbench.errors import MerbenchError, UnknownName
+from merbench.errors import MerbenchError, UnknownName, in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ def _print_tracks(name: str, form: options.ListFormat) -> None:
 
 
 def _line(reason: MerbenchError | None) -> str:
-    return "" if reason is None else " ".join(str(reason).split())
+    return "" if reason is None else in_a_line(str(reason))
 
 
 def _loaded_baselines() -> tuple[list[LoadedBaseline], dict[str, MerbenchError]]:

@@ -66,7 +66,7 @@ class ReleaseTable:
 
     def path(self, release: Path) -> Path | None:
         """Return where it is in a release; None if it is missing."""
-        return next((path for name in self.files for path in release.glob(name)), None)
+        return next((path for name in self.files for path in sorted(release.glob(name))), None)
 
     def explain(self) -> str:
         """Return where it may be, what it must contain, and what is missing without it."""

@@ -1,8 +1,8 @@
 """Named units of work, run in this process, in local worker processes or on a cluster; results as they complete."""
 
 from merbench.engine.local import interrupted_afterwards
-from merbench.engine.running import Execution, require_engine, run
-from merbench.engine.tasks import Done, ShowProgress, WorkerDied
+from merbench.engine.running import Execution, is_shared, require_engine, run, run_here_or_apart
+from merbench.engine.tasks import Done, ShowProgress, WorkerDied, named_progress
 from merbench.engine.threads import suitable_threads
 
 __all__ = [
@@ -11,7 +11,10 @@ __all__ = [
     "ShowProgress",
     "WorkerDied",
     "interrupted_afterwards",
+    "is_shared",
+    "named_progress",
     "require_engine",
     "run",
+    "run_here_or_apart",
     "suitable_threads",
 ]

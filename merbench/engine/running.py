@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import closing
 from importlib import import_module
@@ -82,6 +82,30 @@ def run(
     else:
         results = run_in_processes(function, units, workers, batch)
     return _counted(results, progress)
+
+
+def is_shared(n_units: int, workers: int, engine: str) -> bool:
+    """Return whether other processes do the work: not of a single unit, unless on a cluster."""
+    return n_units > 0 and (require_engine(engine) is not None or min(workers, n_units) > 1)
+
+
+def run_here_or_apart(
+    here: Callable[[str], R], apart: Callable[[T], R], units: Mapping[str, T], workers: int, engine: str
+) -> Generator[Done[R], None, None]:
+    """Yield the results of long units as they complete, also what they raise.
+
+    Other processes call `apart`, as in `run`. Where none do the work, `here` is called with the name of every unit: it
+    shows its own progress, and an interrupt ends it at once instead of at its end.
+    """
+    if is_shared(len(units), workers, engine):
+        yield from run(apart, units.items(), workers=min(workers, len(units)), engine=engine)
+        return
+    for name in units:
+        try:
+            done = Done(name, here(name))
+        except Exception as error:
+            done = Done(name, error=error)
+        yield done
 
 
 def require_engine(engine: str) -> str | None:

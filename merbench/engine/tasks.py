@@ -26,6 +26,11 @@ ShowProgress = Callable[[str, int, int], None]
 """Called with a text and (done, total) steps."""
 
 
+def named_progress(progress: ShowProgress | None, name: str) -> ShowProgress | None:
+    """Return what shows the steps of a part of the work, whose name comes before every text."""
+    return None if progress is None else lambda text, done, total: progress(f"{name}, {text}", done, total)
+
+
 class WorkerDied(MerbenchError):
     """The process that ran a unit was killed at every attempt: for lack of memory, or by a crash of a library."""
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Vali
 
 from merbench.corpus.candidates import Candidates
 from merbench.declarations import Declaration, declaration_problems
-from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, listed, printable
+from merbench.errors import DeclarationError, Problem, UsageError, contained, fault, in_a_line, listed, printable
 from merbench.files.toml import parse_toml, toml_text
 from merbench.files.writing import atomic_folder, write_text
 from merbench.submission import read_submission
@@ -169,7 +169,7 @@ class Inspection:
 
 def failure(error: Exception) -> Problem:
     """Return the problem of an entry that could not be read or scored because of an exception."""
-    return Problem(FAILED, f"could not be read or scored: {' '.join(contained(error).split())}")
+    return Problem(FAILED, f"could not be read or scored: {in_a_line(contained(error))}")
 
 
 def track_folders(submissions: Path) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from merbench.corpus.declaration import MODALITIES
 from merbench.corruptions.batches import removes_modalities
 from merbench.engine import ShowProgress, suitable_threads
-from merbench.errors import contained
+from merbench.errors import contained, in_a_line
 from merbench.report import ScoreReport
 from merbench.robustness.experiment import Experiment, Fold, System
 from merbench.robustness.grid import Condition
@@ -95,7 +95,7 @@ def scored_conditions(experiment: Experiment, show: ShowProgress) -> Iterator[Sc
         try:
             result = scored(condition)
         except Exception as error:
-            problem = " ".join(contained(error).split())
+            problem = in_a_line(contained(error))
             result = Scored(ConditionRow(condition.value, (), problem=problem), error=error)
         yield result
     show("conditions", 1 + len(conditions), 1 + len(conditions))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from merbench.declarations import Declaration, refused
+from merbench.declarations import KEBAB, Declaration, refused
 
 FEWEST_SEEDS = 5
 """How many seeds a claim about scores needs at least."""
@@ -21,9 +21,8 @@ class Side(Declaration):
     features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)  # None: those of the place
     # each feature of the place alone is trained, and the best one by cross-validation is taken
     best_feature: bool = False
-    trials: int = Field(
-        default=0, ge=0
-    )  # options are searched first with so many trials, as by `merbench tune`; 0: not
+    # options are searched first with so many trials, as by `merbench tune`; 0: they are not
+    trials: int = Field(default=0, ge=0)
 
 
 class Place(Declaration):
@@ -38,7 +37,7 @@ class Place(Declaration):
 
 
 class _Claim(Declaration):
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    name: Annotated[str, Field(pattern=KEBAB)]
     says: str = Field(min_length=1)  # what is claimed, in one sentence
     source: str = Field(min_length=1)  # where: paper and table, or code
 

@@ -84,11 +84,7 @@ def require_answers(loaded: LoadedBaseline, track: Track) -> None:
     others = names_of_other_types(track.targets, declared.answers)
     if not others and _has_needed(declared, track):
         return
-    able = [
-        name
-        for name, known in list_baselines()
-        if _has_needed(known, track) and not names_of_other_types(track.targets, known.answers)
-    ]
+    able = [name for name, known in list_baselines() if _answers(known, track)]
     what = f"answers targets of type {listed(declared.answers)}"
     if not others:
         what = f"needs a target of type {' or '.join(declared.needs_target)}"
@@ -98,6 +94,10 @@ def require_answers(loaded: LoadedBaseline, track: Track) -> None:
         f"{listed(able) or 'none'}",
         listed(others),
     )
+
+
+def _answers(declared: BaselineDeclaration, track: Track) -> bool:
+    return _has_needed(declared, track) and not names_of_other_types(track.targets, declared.answers)
 
 
 def _has_needed(declared: BaselineDeclaration, track: Track) -> bool:
@@ -135,7 +135,7 @@ def require_number_of_features(loaded: LoadedBaseline, track: Track, names: Sequ
         name
         for name, other in list_baselines()
         if other.uses_features and other.fewest_features <= n <= (other.most_features or n)
-        if not names_of_other_types(track.targets, other.answers)
+        if _answers(other, track)
     ]
     several = f"{fewest} or more features" if most is None else f"{fewest} to {most} features"
     allowed = plural(fewest, "feature") if fewest == most else several

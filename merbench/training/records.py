@@ -20,7 +20,7 @@ from merbench.errors import DeclarationError, MalformedFile, UsageError, problem
 from merbench.files.reading import read_bounded
 from merbench.track import Track
 from merbench.track.validation import parse_track
-from merbench.training.output import RECORD
+from merbench.training.output import RECORD, SUBMISSION
 
 SCHEMAS = "merbench.run/"
 
@@ -105,6 +105,13 @@ class StoredRun:
     def path(self) -> Path:
         """The record."""
         return self.folder / RECORD
+
+    @property
+    def submissions(self) -> list[Path]:
+        """The submission of every seed, in the order of the record."""
+        seeds = [each.seed for each in self.record.runs]
+        folders = [self.folder] if len(seeds) == 1 else [self.folder / f"seed-{seed}" for seed in seeds]
+        return [folder / SUBMISSION for folder in folders]
 
     def track(self) -> Track:
         """Return the track that the run was trained for; raise `UsageError` if the record has none that fits."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from merbench.engine import ShowProgress, require_engine, run, suitable_threads
+from merbench.engine import ShowProgress, is_shared, run_here_or_apart, suitable_threads
 from merbench.errors import UsageError
 from merbench.track import Track
 from merbench.training.declaration import LoadedBaseline, Options, Preset, load_baseline
@@ -287,18 +287,13 @@ def trained_parts(
     done = _values(
         units, here, apart, trainings.settings, lambda done, _: show(n_resumed + done, n_resumed + len(units))
     )
-    is_apart = _is_apart(units, trainings.settings)
+    shared = is_shared(len(units), trainings.settings.workers, trainings.settings.engine)
     for name, value in done:
         seed, n, _ = units[name]
         fits[seed, n] = value
-        if is_apart and watched.log is not None:
+        if shared and watched.log is not None:
             _replay(watched.log, trainings.log_name(seed, n), value)
     return fits, n_resumed
-
-
-def _is_apart(units: Mapping[str, Any], settings: RunSettings) -> bool:
-    """Return whether other processes do the work: not for a single unit, unless on a cluster."""
-    return bool(units) and (require_engine(settings.engine) is not None or min(settings.workers, len(units)) > 1)
 
 
 def _values(
@@ -309,18 +304,16 @@ def _values(
     show: Progress,
 ) -> Iterator[tuple[str, R]]:
     """Yield name and value of every unit as it is done: by `here` in this process, by `apart` in others."""
-    if not _is_apart(units, settings):
-        for name in units:  # here an interrupt ends a unit at once, which shows its own progress
-            yield name, here(name)
-        return
-    show(0, len(units))
-    workers = min(settings.workers, len(units))
-    with closing(run(apart, units.items(), workers=workers, engine=settings.engine)) as finished:
+    shared = is_shared(len(units), settings.workers, settings.engine)
+    if shared:
+        show(0, len(units))
+    with closing(run_here_or_apart(here, apart, units, settings.workers, settings.engine)) as finished:
         for n, done in enumerate(finished, start=1):
             if done.error is not None:
                 raise done.error
             assert done.value is not None
-            show(n, len(units))
+            if shared:
+                show(n, len(units))
             yield done.name, done.value
 
 

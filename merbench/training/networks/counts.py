@@ -71,7 +71,7 @@ def n_products(baseline: NetworkBaseline, network: nn.Module, size: Size) -> int
             sdpa_kernel(SDPBackend.MATH),
             FlopCounterMode(display=False, custom_mapping=in_place) as counter,
         ):
-            network(_one_sample(baseline, size))
+            network(one_sample(baseline, size))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     return int(counter.get_total_flops()) // 2
@@ -82,7 +82,7 @@ def _added(added_to: Sequence[int], a: Sequence[int], b: Sequence[int], **_: obj
     return 2 * math.prod(a) * b[-1]
 
 
-def _one_sample(baseline: NetworkBaseline, size: Size) -> Batch:
+def one_sample(baseline: NetworkBaseline, size: Size) -> Batch:
     """Return a batch of one sample, of zeros."""
     lead = (1, 1) if baseline.together else (1,)
     rows = {name: size.rows.get(name, 1) for name in size.widths}

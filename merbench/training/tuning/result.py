@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from merbench.charts import SearchCurve, search_chart
-from merbench.engine import ShowProgress
+from merbench.engine import ShowProgress, named_progress
 from merbench.errors import UsageError, listed, plural
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import write_text
 from merbench.report import Difference
 from merbench.scoring import Resampling, mean_differences, resampling_of, signature
 from merbench.submission import read_submission
-from merbench.track import OVERALL
+from merbench.track import OVERALL, Track
 from merbench.training.declaration import Options
-from merbench.training.output import RECORD, SUBMISSION, versions
+from merbench.training.output import versions
+from merbench.training.records import StoredRun
 from merbench.training.run import kept_run
 from merbench.training.selection import ranking_signs
 from merbench.training.tuning.report import Compared, Search, Spread, TrialRow, TuningReport, best_of
@@ -42,9 +43,9 @@ def finished(trials: Trials, wall_time_s: float, progress: ShowProgress | None) 
     plan, settings = trials.plan, trials.settings
     searches = tuple(_search(trials, part) for part in range(len(plan.parts)))
     best, default = _trained(trials, searches, progress)
-    is_scored = best["test"] is not None
+    is_scored = best.record.test is not None
     how = resampling_of(plan.test) if is_scored and not plan.test.hidden else None
-    differences = {} if how is None else _differences(trials, how)
+    differences = {} if how is None else _differences(best, default, how)
     how = None if how is None else replace(how, method="t")  # that of differences
     report = TuningReport(
         track=plan.track.key,
@@ -69,7 +70,7 @@ def finished(trials: Trials, wall_time_s: float, progress: ShowProgress | None) 
         searches=searches,
         seeds=tuple(range(settings.runs)),
         n_scored=_times_scored(trials.folder, searches) if is_scored else 0,
-        compared=tuple(_compared(trials, best, default, differences)),
+        compared=tuple(_compared(plan.track, best.content, default.content, differences)),
         remarks=tuple(_remarks(trials, searches)),
         versions=versions(),
         wall_time_s=wall_time_s,
@@ -126,43 +127,28 @@ def _row(record: TrialRecord, signs: Sequence[int], before: Sequence[TrialRow]) 
     )
 
 
-def _trained(
-    trials: Trials, searches: Sequence[Search], progress: ShowProgress | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the run records of the best options and of the default ones."""
-    chosen: dict[str, PartOptions] = {
-        BEST: {search.left_out: {**trials.options, **search.best_trial.options} for search in searches},
-        DEFAULT: {},
-    }
-    for name, options in chosen.items():
+def _trained(trials: Trials, searches: Sequence[Search], progress: ShowProgress | None) -> tuple[StoredRun, StoredRun]:
+    """Return the runs of the best options and of the default ones."""
+    best = {search.left_out: {**trials.options, **search.best_trial.options} for search in searches}
+
+    def run(name: str, options: PartOptions) -> StoredRun:
+        folder, show = trials.folder / name, named_progress(progress, f"{name} options")
         how = trials.settings.of_runs(options)
-        folder, show = trials.folder / name, _shown(f"{name} options", progress)
-        kept_run(trials.track, trials.loaded.folder, how, output=folder, progress=show)
-    best, default = (json.loads((trials.folder / name / RECORD).read_text("utf-8")) for name in (BEST, DEFAULT))
-    return best, default
+        return kept_run(trials.track, trials.loaded.folder, how, output=folder, progress=show)
+
+    return run(BEST, best), run(DEFAULT, {})
 
 
-def _shown(name: str, progress: ShowProgress | None) -> ShowProgress | None:
-    if progress is None:
-        return None
-    return lambda text, done, total: progress(f"{name}, {text}", done, total)
-
-
-def _differences(trials: Trials, how: Resampling) -> dict[str, Difference]:
+def _differences(best: StoredRun, default: StoredRun, how: Resampling) -> dict[str, Difference]:
     """Return best - default by metric key, of the means over seeds."""
-    runs = []
-    for name in (BEST, DEFAULT):
-        folder, n = trials.folder / name, trials.settings.runs
-        folders = [folder] if n == 1 else [folder / f"seed-{seed}" for seed in range(n)]
-        runs.append([read_submission(own / SUBMISSION, how.candidates) for own in folders])
+    runs = [[read_submission(path, how.candidates) for path in run.submissions] for run in (best, default)]
     made = mean_differences(runs[0], runs[1], (BEST, DEFAULT), how, N_PERMUTATIONS)
     return {difference.key: difference for difference in made}
 
 
 def _compared(
-    trials: Trials, best: Mapping[str, Any], default: Mapping[str, Any], differences: Mapping[str, Difference]
+    track: Track, best: Mapping[str, Any], default: Mapping[str, Any], differences: Mapping[str, Difference]
 ) -> Iterator[Compared]:
-    track = trials.plan.track
     names = {OVERALL: OVERALL, **{spec.key: track.metric_label(spec) for spec in track.metrics}}
     for key, name in names.items():
         if key not in best["cross_validated"]:
