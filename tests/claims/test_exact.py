@@ -127,6 +127,8 @@ def test_a_network_without_diagnostics_is_known_before_it_is_trained(claimant: C
         options = loaded.options(track.id, {})
         if name == "misa":
             require_diagnostics(loaded, options, track, "shared_closer")
+            with pytest.raises(UnknownName, match="named 'shared_closr'; did you mean 'shared_closer'"):
+                require_diagnostics(loaded, options, track, "shared_closr")
             continue
         with pytest.raises(
             UnknownName, match=r"no diagnostic named 'gap' \(known: none\); `diagnostics` of the network"

@@ -57,10 +57,13 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 SHORT: dict[str, dict[str, Any]] = {
     "attention": {"epochs": 1, "hidden": [8]},
+    "attention-topn": {"epochs": 1, "hidden": 4, "n_best": 1},
+    "boosting": {"iterations": 2, "samples_of_a_leaf": 5, "components": 2},
     "context-gru": {"epochs": 1, "hidden": 4, "encoded": 4, "layers": [4]},
     "gru": {"epochs": 1, "hidden": 4},
     "logistic": {"C": 1.0, "alpha": 1.0, "scale": "each"},
     "majority": {},
+    "self-mm": {"epochs": 2, "hidden": 4},
     "pseudo-label": {"base": "logistic", "base_options": {"C": 1.0}},
 }
 
@@ -152,7 +155,9 @@ def shifted(small_track: SmallTrack, name: str, learning: str, rows: Any, **argu
     return track
 
 
-@pytest.mark.parametrize("baseline", ["attention", "gru", "logistic", "pseudo-label"])
+@pytest.mark.parametrize(
+    "baseline", ["attention", "attention-topn", "boosting", "gru", "logistic", "pseudo-label", "self-mm"]
+)
 def test_features_of_a_group_have_no_part_in_the_model_that_answers_it(
     baseline: str, small_track: SmallTrack, tmp_path: Path
 ) -> None:
@@ -216,7 +221,7 @@ def test_features_that_a_fold_is_validated_on_have_no_part_in_its_model(baseline
     assert [same(*pair) for pair in zip(clean, other, strict=True)] == [True, False, False]
 
 
-@pytest.mark.parametrize("baseline", ["attention", "gru", "pseudo-label"])
+@pytest.mark.parametrize("baseline", ["attention", "attention-topn", "boosting", "gru", "pseudo-label", "self-mm"])
 def test_references_of_a_group_have_no_part_in_the_model_that_answers_it(
     baseline: str, small_track: SmallTrack, tmp_path: Path
 ) -> None:
