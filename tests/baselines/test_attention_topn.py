@@ -124,7 +124,7 @@ def test_the_weighted_sum_of_encodings_feeds_the_heads(widths: dict[str, int]) -
     every = model(batch)
 
     def through(layers: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        for layer in list(layers)[1:]:  # type: ignore[call-overload] # the first drops inputs
+        for layer in list(layers)[1:]:  # the first drops inputs
             x = (x @ layer.weight[0] + layer.bias[0, 0]).relu()
         return x
 

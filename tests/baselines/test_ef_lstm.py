@@ -102,6 +102,6 @@ def test_a_stored_model_answers_as_it_did(small_track: SmallTrack) -> None:
     options = loaded.options("small", {"hidden": 8, "batch_size": 8, "learning_rate": 0.01, "epochs": 5})
     trained, restored = (loaded.build(options, Setup(n_folds=2, device_name="cpu")) for _ in range(2))
     trained.fit(training_set(training_candidates(track), names))
-    restored.restore(trained.weights(), track, test.widths)  # type: ignore[attr-defined]
+    restored.restore(trained.weights(), track, test.widths)
     for name, values in trained.predict(test).outputs.items():
         np.testing.assert_array_equal(restored.predict(test).outputs[name], values)

@@ -51,7 +51,7 @@ def test_a_difference_is_that_of_the_kept_runs(claimant: Claimant) -> None:
         expected.low,
         expected.high,
     )
-    assert row.measured.values[0] == pytest.approx(row.measured.system - row.measured.control, abs=1e-12)  # type: ignore[operator]
+    assert row.measured.values[0] == pytest.approx(row.measured.system - row.measured.control, abs=1e-12)
 
 
 def test_less_is_better_of_an_error(claimant: Claimant) -> None:
@@ -92,7 +92,7 @@ def test_the_best_feature_is_chosen_by_cross_validation(claimant: Claimant) -> N
     assert set(singles) == {"loud", "quiet"}
     best = max(singles, key=lambda name: singles[name].record.cross_validated["overall"].mean or 0.0)
     assert row.measured is not None and row.measured.remark == f"best feature of the control: {best}"
-    assert row.measured.control == pytest.approx(singles[best].record.test["overall"].mean)  # type: ignore[index]
+    assert row.measured.control == pytest.approx(singles[best].record.test["overall"].mean)
 
 
 @pytest.mark.slow

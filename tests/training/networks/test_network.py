@@ -94,7 +94,7 @@ class Remembering(Recurrent):
         self.remembered.register_buffer("answers", targets["valence"].clone())
         self.remembered.register_buffer("learned", torch.zeros(n, dtype=torch.bool).index_fill(0, learned, True))
 
-    def forward(self, batch: Batch) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, Tensor]]:  # type: ignore[override]
+    def forward(self, batch: Batch) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, Tensor]]:
         outputs = super().forward(batch)
         if not self.training:
             return outputs
@@ -350,4 +350,4 @@ def test_outputs_that_are_not_those_of_the_targets_are_named(returned: Callable[
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no kind of samples named 'sequence'; did you mean 'sequences'\?"):
-        NetworkBaseline(Recurrent, SCHEDULE, Setup(device_name="cpu"), kind="sequence")  # type: ignore[arg-type]
+        NetworkBaseline(Recurrent, SCHEDULE, Setup(device_name="cpu"), kind="sequence")
