@@ -191,7 +191,9 @@ class Probe(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         inputs = {name: values.clone() for name, values in batch.inputs.items()}
-        self.seen[self.training].append(Batch(inputs, batch.lengths, batch.present, batch.samples))
+        complete = {name: values.clone() for name, values in batch.complete.items()}
+        own = Batch(inputs, batch.lengths, batch.present, batch.samples, epoch=batch.epoch, complete=complete)
+        self.seen[self.training].append(own)
         scores = self.layer(torch.cat(list(batch.inputs.values()), -1))
         return {"discrete": scores, "valence": scores[..., 0]}
 
@@ -242,6 +244,23 @@ def test_a_network_lacks_modalities_in_training_and_selection_and_not_when_it_pr
     assert frozen_masks[:half] == frozen_masks[half:]
     assert not all(all(masks) for masks in frozen_masks)
     assert all(batch.present[name].all() for batch in predicted for name in ("loud", "quiet"))
+
+
+def test_in_training_a_network_sees_what_was_removed_and_never_elsewhere(small_track: SmallTrack) -> None:
+    train, test = small(small_track, {"name": "gcnet_missing", "rate": 0.5})
+    trained, selected, predicted = probed(train, test, standardise=True)
+    divisions, n_steps = train.divisions(3, 0), len(trained) // (2 * 3)  # two epochs; the folds take turns
+    for n, batch in enumerate(trained):
+        learned = divisions[n // n_steps % 3].learn
+        for name in ("loud", "quiet"):
+            values = train.features[name].astype(np.float64)
+            mean, deviation = values[learned].mean(axis=0), values[learned].std(axis=0)
+            standardised = (values[batch.samples.numpy()] - mean) / deviation
+            np.testing.assert_allclose(batch.complete[name].numpy(), standardised, atol=1e-5)
+            assert batch.removed(name).equal(~batch.present[name])
+    for batch in (*selected, *predicted):
+        for name in ("loud", "quiet"):
+            assert batch.complete[name].equal(batch.inputs[name]) and not batch.removed(name).any()
 
 
 def test_without_standardisation_a_missing_modality_is_the_mean_of_what_the_fold_learns_from(

@@ -43,6 +43,8 @@ class Batch:
         targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
             where an epoch is selected, or samples are predicted.
         epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
+        complete: in training, the inputs before `[[training.corruptions]]`, zeros where a sample lacks the feature
+            itself; else, and where nothing is corrupted, `inputs`.
     """
 
     inputs: Mapping[str, Tensor]
@@ -52,11 +54,23 @@ class Batch:
     speaker: Tensor | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
+    complete: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.complete:
+            object.__setattr__(self, "complete", self.inputs)
 
     @property
     def real(self) -> Tensor:
         """Which samples are not padding."""
         return self.samples >= 0
+
+    def removed(self, name: str) -> Tensor:
+        """Return which vectors or rows of a feature corruption changed in training: `(…, B)`, `(…, B, L)`, `(…, B, T)`.
+
+        This is exact where features are standardised; else rounding changes others, too.
+        """
+        return (self.complete[name] != self.inputs[name]).any(-1)
 
 
 @dataclass(eq=False, slots=True)
@@ -240,7 +254,10 @@ class Data:
                 inputs[name] = stored.vectors(safe)
             if scaling is not None:
                 inputs[name] = scaling.apply(name, inputs[name])
+        complete = dict[str, Tensor]()
         if self.corruption is not None:
+            if epoch:
+                complete = {name: part.masked_fill(~masks[name][..., None], 0) for name, part in inputs.items()}
             before = {name: stored.lengths[safe].cpu().numpy() for name, stored in self.stored.items()}
             for name, rest in self.corruption.apply(inputs, safe, before, epoch).items():
                 left = torch.from_numpy(rest).to(rows.device).masked_fill_(~real, 0)
@@ -252,7 +269,7 @@ class Data:
                 inputs[name].masked_fill_(~mask[..., None], 0)
         speaker = None if self.speaker is None else self.speaker[safe].masked_fill_(~real, -1)
         targets = {name: values[safe] for name, values in self.targets.items()} if epoch else {}
-        return Batch(inputs, lengths, present, rows, speaker, targets, epoch)
+        return Batch(inputs, lengths, present, rows, speaker, targets, epoch, complete)
 
 
 def _references(values: NDArray[Any]) -> Tensor:
