@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from merbench.errors import UsageError, listed
-from merbench.parameters import Described, Within
-from merbench.track import Track
-from merbench.training import (
-    Baseline,
-    CrossFit,
-    FeatureSet,
-    LoadedBaseline,
-    Log,
-    Predictions,
-    Setup,
-    Storable,
-    TrainingSet,
-    list_baselines,
-    load_baseline,
-)
-from merbench.training.history import Epochs, joined
-from merbench.training.needs import require_answers
-from merbench.training.protocol import NO_LOG, silent
-from merbench.training.selection import fit
+from merbench.errors import UsageError
+from merbench.parameters import Within
+from merbench.training import Baseline, CrossFit, FeatureSet, LoadedBaseline, Setup, TrainingSet
+from merbench.training.wrapping import BaseOptions, Wrapper, not_of_vectors, wrapped
 
 Codes = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BaseOptions):
     """What is trained, and which pseudo-labels it is given.
 
     Attributes:
@@ -46,10 +28,6 @@ class Options:
         eta: quantile of the confidence of correct predictions that is the threshold of their class.
     """
 
-    base: str
-    base_options: Annotated[Mapping[str, Any], Described("a table of options of the base")] = field(
-        default_factory=dict
-    )
     eta: Annotated[float, Within(0, 1)] = 0.5
 
 
@@ -111,18 +89,7 @@ class Sure:
         )
 
 
-class OfDivision:
-    """Passes on the log of one division of several: the others' values of the epoch are NaN."""
-
-    def __init__(self, log: Log, n: int, n_divisions: int) -> None:
-        self.log, self.n, self.n_divisions = log, n, n_divisions
-
-    def epoch(self, epoch: int, values: Mapping[str, Numbers]) -> None:
-        own = np.arange(self.n_divisions) == self.n
-        self.log.epoch(epoch, {name: np.where(own, value, np.nan) for name, value in values.items()})
-
-
-class PseudoLabel:
+class PseudoLabel(Wrapper):
     """The base, trained once per division on its samples and on the pseudo-labels that a first training is sure of.
 
     Thresholds and pseudo-labels of a division are those of the model that learned from this division only: it predicts
@@ -130,96 +97,23 @@ class PseudoLabel:
     all divisions would keep most of what an overconfident one predicts, and little of the others.
     """
 
-    def __init__(self, base: LoadedBaseline, options: Options, setup: Setup) -> None:
-        self.base, self.options, self.setup = base, options, setup
-        self.models: list[Baseline] = []
-        self.sample_epochs = 0
-
-    def fit(self, train: TrainingSet) -> None:
-        self.fit_folds(train)
+    def __init__(self, name: str, base: LoadedBaseline, options: Options, setup: Setup) -> None:
+        super().__init__(name, base, options, setup)
+        self.eta = options.eta
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         if train.unlabelled is None:
             raise UsageError(
                 f"pseudo-label learns from unlabelled samples, and [training] of {train.track.id} declares none"
             )
-        require_answers(self.base, train.track)
-        divisions = train.divisions(self.setup.n_folds, self.setup.seed)
-        per_epoch = self.base.declaration.corrupts_per_epoch
-        if train.corruption is not None:  # the base draws, or is given features corrupted once for its division
-            train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch))
-        parts = [train.of_division(division) for division in divisions]
-        rows = [division.validate for division in divisions]
-        self.sample_epochs = 0
-
-        teachers = self.trained(parts, "teacher")
+        parts, stages = self.divided(train), ("teacher", "student")
+        teachers = self.trained(parts, "teacher", stages)
         sure = [
-            Sure.of(part, teacher, result, self.options.eta)
-            for part, (teacher, result) in zip(parts, teachers, strict=True)
+            Sure.of(part, teacher, result, self.eta) for part, (teacher, result) in zip(parts, teachers, strict=True)
         ]
         enlarged = [part.joined(each.samples, each.targets) for part, each in zip(parts, sure, strict=True)]
-        students = self.trained(enlarged, "student")
-        self.models, results = [student for student, _ in students], [result for _, result in students]
-        curves = [result.curve for result in results if result.curve is not None]
-        return CrossFit(
-            Predictions.gathered(list(zip(rows, (result.out_of_fold for result in results), strict=True))),
-            joined(curves) if curves else None,
-            results[0].device,
-            tuple(dict.fromkeys(note for _, result in (*teachers, *students) for note in result.notes)),
-            described(train, sure),
-            self.sample_epochs,
-        )
-
-    def trained(self, parts: Sequence[TrainingSet], stage: str) -> list[tuple[Baseline, CrossFit]]:
-        """Return the base trained on every part, and its predictions for the part's development set."""
-        trained, n_before = [], len(parts) if stage == "student" else 0
-        for n, part in enumerate(parts):
-            epochs = Epochs(OfDivision(self.setup.log, n, len(parts)) if stage == "student" else NO_LOG)
-            setup = replace(
-                self.setup.part(f"{stage}-{n}"),
-                seed=division_seed(self.setup.seed, n),
-                n_folds=1,
-                progress=silent,
-                log=epochs,
-            )
-            trained.append(fit(self.built(part.track), part, setup))
-            n_epochs = len(next(iter(epochs.arrays().values()), [None]))  # without epochs, samples are seen once
-            self.sample_epochs += n_epochs * len(part.learned)
-            self.setup.progress(n_before + n + 1, 2 * len(parts))
-        return trained
-
-    def built(self, track: Track) -> Callable[[Setup], Baseline]:
-        """Return the function that builds the base for a track."""
-        return partial(self.base.build, self.base.options(track.id, self.options.base_options))
-
-    def predict(self, test: FeatureSet) -> Predictions:
-        parts = [model.predict(test).outputs for model in self.models]
-        return Predictions({name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]})
-
-
-class StorablePseudoLabel(PseudoLabel):
-    """The same around a base that can be stored: the arrays of every division's model, by its number."""
-
-    def weights(self) -> dict[str, NDArray[Any]]:
-        stored = [model.weights() for model in self.models if isinstance(model, Storable)]
-        return {f"{n}.{name}": values for n, own in enumerate(stored) for name, values in own.items()}
-
-    def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
-        own: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, values in weights.items():
-            number, _, rest = name.partition(".")
-            own.setdefault(number, {})[rest] = values
-        if set(own) != {str(n) for n in range(len(own))}:
-            raise UsageError("the weights are not those of models with the numbers 0, 1, 2, …")
-        self.models = [self.built(track)(replace(self.setup, n_folds=1)) for _ in own]
-        for n, model in enumerate(self.models):
-            assert isinstance(model, Storable)
-            model.restore(own[str(n)], track, widths)
-
-
-def division_seed(seed: int, n: int) -> int:
-    """Return the seed of a division's training, so that no two divisions begin with the same model."""
-    return int.from_bytes(hashlib.sha256(f"pseudo-label|{seed}|{n}".encode()).digest()[:4], "little")
+        students = self.trained(enlarged, "student", stages)
+        return self.cross_fit(train, students, teachers, described(train, sure))
 
 
 def described(train: TrainingSet, divisions: Sequence[Sure]) -> dict[str, Any]:
@@ -249,18 +143,4 @@ def described(train: TrainingSet, divisions: Sequence[Sure]) -> dict[str, Any]:
 
 
 def build(options: Options, setup: Setup) -> PseudoLabel:
-    base = load_baseline(options.base)
-    declared = base.declaration
-    if declared.samples != "vectors" or declared.uses_unlabelled or declared.columns:
-        able = [
-            other
-            for other, each in list_baselines()
-            if each.samples == "vectors" and not each.uses_unlabelled and not each.columns and each.uses_features
-        ]
-        raise UsageError(
-            f"pseudo-label: base '{base.name}' is not given one vector per feature only; baselines that are: "
-            f"{listed(able)}"
-        )
-    first = base.build(base.options("", options.base_options), setup)
-    kind = StorablePseudoLabel if isinstance(first, Storable) else PseudoLabel
-    return kind(base, options, setup)
+    return wrapped(PseudoLabel, options, setup, not_of_vectors, "pseudo-label")
