@@ -153,3 +153,26 @@ def _of_labels(weights: Tensor, references: Tensor) -> Tensor:
         return torch.einsum("f...k,fk->f...", references.nan_to_num(), weights)
     flat = references.clamp_min(0).flatten(1)
     return weights.gather(1, flat).view_as(references)
+
+
+def loss_of_targets(
+    outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], losses: Mapping[str, str], real: Tensor
+) -> Tensor:
+    """Return the loss of the targets of further outputs of a network, such as those of a teacher: a single number.
+
+    It is the sum over the targets that the loop has of the first outputs, without weights of labels.
+
+    Args:
+        outputs: by target, `(B[, L], K)` scores of labels or `(B[, L])` numbers.
+        targets: the references of a batch, `Batch.targets`.
+        losses: by target, another loss than that of its kind, `Schedule.losses`.
+        real: which samples are not padding, `(B[, L])`.
+    """
+    references = {name: values[real] for name, values in targets.items()}
+    kinds = {
+        name: "cross_entropy" if values.ndim == 2 or not values.is_floating_point() else "squared_error"
+        for name, values in references.items()
+    }
+    objective, rows = Objective.of(references, {**kinds, **losses}), torch.arange(int(real.sum()), device=real.device)
+    given = {name: output[real][None] for name, output in outputs.items()}
+    return objective.loss(given, rows[None], objective.weights(rows[None])).sum()
