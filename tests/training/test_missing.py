@@ -18,7 +18,7 @@ from merbench.errors import UsageError
 from merbench.track import CorruptionSpec, Track
 from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, training_set
 from merbench.training.missing import Draws, frozen
-from merbench.training.networks.batches import Batch
+from merbench.training.networks.batches import Batch, Data, DrawnCorruption
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
 from merbench.training.samples import FeatureCorruption
@@ -261,6 +261,18 @@ def test_in_training_a_network_sees_what_was_removed_and_never_elsewhere(small_t
     for batch in (*selected, *predicted):
         for name in ("loud", "quiet"):
             assert batch.complete[name].equal(batch.inputs[name]) and not batch.removed(name).any()
+
+
+def test_in_training_a_network_knows_how_long_a_removed_sequence_was() -> None:
+    samples = frames(3)
+    lengths = samples.sequences["audio"].lengths.tolist()
+    draws = Draws(corruption(("imbalanced_missing", {"audio": 1.0})), samples)
+    data = Data(samples, "sequences").corrupted(DrawnCorruption(draws))
+    for epoch in (1, 0):
+        batch = data.batch(torch.arange(3), epoch=epoch)
+        assert batch.lengths["audio"].tolist() == [0, 0, 0] and batch.lengths["text"].tolist() == lengths
+        assert batch.complete_lengths["audio"].tolist() == (lengths if epoch else [0, 0, 0])
+        assert bool(batch.complete["audio"].any()) == bool(epoch)
 
 
 def test_without_standardisation_a_missing_modality_is_the_mean_of_what_the_fold_learns_from(

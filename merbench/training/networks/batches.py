@@ -45,6 +45,7 @@ class Batch:
         epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
         complete: in training, the inputs before `[[training.corruptions]]`, zeros where a sample lacks the feature
             itself; else, and where nothing is corrupted, `inputs`.
+        complete_lengths: in training, `lengths` before that; else, and where nothing is corrupted, `lengths`.
     """
 
     inputs: Mapping[str, Tensor]
@@ -55,10 +56,13 @@ class Batch:
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     complete: Mapping[str, Tensor] = field(default_factory=dict)
+    complete_lengths: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.complete:
             object.__setattr__(self, "complete", self.inputs)
+        if not self.complete_lengths:
+            object.__setattr__(self, "complete_lengths", self.lengths)
 
     @property
     def real(self) -> Tensor:
@@ -254,9 +258,10 @@ class Data:
                 inputs[name] = stored.vectors(safe)
             if scaling is not None:
                 inputs[name] = scaling.apply(name, inputs[name])
-        complete = dict[str, Tensor]()
+        complete, complete_lengths = dict[str, Tensor](), dict[str, Tensor]()
         if self.corruption is not None:
             if epoch:
+                complete_lengths = dict(lengths)
                 complete = {name: part.masked_fill(~masks[name][..., None], 0) for name, part in inputs.items()}
             before = {name: stored.lengths[safe].cpu().numpy() for name, stored in self.stored.items()}
             for name, rest in self.corruption.apply(inputs, safe, before, epoch).items():
@@ -269,7 +274,7 @@ class Data:
                 inputs[name].masked_fill_(~mask[..., None], 0)
         speaker = None if self.speaker is None else self.speaker[safe].masked_fill_(~real, -1)
         targets = {name: values[safe] for name, values in self.targets.items()} if epoch else {}
-        return Batch(inputs, lengths, present, rows, speaker, targets, epoch, complete)
+        return Batch(inputs, lengths, present, rows, speaker, targets, epoch, complete, complete_lengths)
 
 
 def _references(values: NDArray[Any]) -> Tensor:

@@ -61,6 +61,33 @@ LOSSES: dict[str, Loss] = {
 """The losses by name; a target names the one it is trained with."""
 
 
+def mean_loss(loss: str, output: Tensor, references: Tensor, real: Tensor) -> Tensor:
+    """Return the mean of one of `LOSSES` over the samples of a network of ordinary layers, for losses of its own.
+
+    Args:
+        loss: its name.
+        output: scores `(B, K)` or numbers `(B,)`.
+        references: codes `(B,)`, shares `(B, K)` or numbers `(B,)`; those that are not known do not count.
+        real: `(B,)`, which samples are not padding. Where none counts, the mean is 0.
+    """
+    counted = (real & known(references)).float()
+    weights = counted / counted.sum().clamp_min(1)
+    safe = references.nan_to_num() if references.is_floating_point() else references.clamp_min(0)
+    return LOSSES[loss](output.float()[None], safe[None], weights[None])[0]
+
+
+def moment_distance(a: Tensor, b: Tensor, n_moments: int) -> Tensor:
+    """Return the central moment discrepancy of rows `(n, d)` and `(m, d)` (Zellinger et al. 2017), unscaled.
+
+    It is the sum of the distances of their means and of their central moments of the orders 2 to `n_moments`. The
+    gradient of a distance of 0 is 0; a square root of a sum of squares has none.
+    """
+    means = a.mean(0), b.mean(0)
+    centred = a - means[0], b - means[1]
+    higher = [[(x**order).mean(0) for x in centred] for order in range(2, n_moments + 1)]
+    return torch.stack([torch.linalg.vector_norm(x - y) for x, y in [means, *higher]]).sum()
+
+
 def known(references: Tensor) -> Tensor:
     """Return which references are known, `(n,)`."""
     if references.is_floating_point():

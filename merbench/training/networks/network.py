@@ -87,6 +87,7 @@ class NetworkBaseline:
         kind: what the network is given: `vectors`, `sequences` or `dialogues`.
         together: whether `make` returns one network of fold layers for all folds.
         standardise: whether features are standardised with the moments of what a fold learns from.
+        numbers: the loss of targets that are numbers, unless `losses` of the schedule names another; empty: their own.
 
     Raises:
         UnknownName: no such kind.
@@ -101,11 +102,12 @@ class NetworkBaseline:
         kind: Kind = "vectors",
         together: bool = False,
         standardise: bool = False,
+        numbers: str = "",
     ) -> None:
         if kind not in get_args(Kind):
             raise UnknownName("kind of samples", kind, get_args(Kind))
         self.make, self.schedule, self.setup, self.kind = make, schedule, setup, kind
-        self.together, self.standardise = together, standardise
+        self.together, self.standardise, self.numbers = together, standardise, numbers
         self.device = setup.device
         self.networks: list[nn.Module] = []
         self.labels: Labels = {}
@@ -131,7 +133,11 @@ class NetworkBaseline:
         corruption = self._corruption(train, learned)
         if unknown := [name for name in self.schedule.losses if name not in track.targets]:
             raise UnknownName("target", unknown[0], track.targets, "losses are given by target")
-        losses = {name: self.schedule.losses.get(name, target.loss) for name, target in track.targets.items()}
+        own = {
+            name: target.loss if target.classes else self.numbers or target.loss
+            for name, target in track.targets.items()
+        }
+        losses = {**own, **self.schedule.losses}
         learners = [
             Learner(
                 network,

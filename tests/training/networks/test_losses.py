@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from merbench.errors import UsageError
-from merbench.training.networks.losses import Objective, balanced_weights, ccc
+from merbench.training.networks.losses import Objective, balanced_weights, ccc, mean_loss, moment_distance
 
 F, B, K = 2, 5, 3
 
@@ -125,3 +125,26 @@ def test_a_dialogue_counts_as_many_times_as_it_has_samples() -> None:
 def test_a_loss_that_a_target_cannot_have_is_refused(references: torch.Tensor, loss: str, allowed: str) -> None:
     with pytest.raises(UsageError, match=f"target 'x' cannot have the loss '{loss}'; allowed: {allowed}"):
         Objective.of({"x": references}, {"x": loss})
+
+
+def test_the_mean_loss_of_a_network_of_its_own_leaves_padding_and_what_is_not_known_out() -> None:
+    real = torch.tensor([True, True, True, False])
+    numbers = torch.tensor([1.0, float("nan"), -3.0, 9.0])
+    output = torch.zeros(4, requires_grad=True)
+    loss = mean_loss("absolute_error", output, numbers, real)
+    assert loss.item() == 2  # (1 + 3) / 2
+    loss.backward()
+    assert output.grad is not None and output.grad.tolist() == [-0.5, 0, 0.5, 0]
+    scores, codes = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([2, 0, -1, 1])
+    wanted = nn.functional.cross_entropy(scores[:2], codes[:2])
+    assert mean_loss("cross_entropy", scores, codes, real).item() == pytest.approx(wanted.item())
+    assert mean_loss("cross_entropy", scores, torch.full((4,), -1), real).item() == 0
+
+
+def test_distances_of_moments_by_hand() -> None:
+    a, b = torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([[0.0, 1], [1, 1], [2, 0]])
+    # means (2/3, 2/3) and (1, 2/3); variances (2/9, 2/9) and (2/3, 2/9); third moments (-2/27, -2/27) and (0, -2/27)
+    assert moment_distance(a, b, 3).item() == pytest.approx(1 / 3 + 4 / 9 + 2 / 27, abs=1e-6)
+    own = a.clone().requires_grad_()
+    moment_distance(own, a, 3).backward()
+    assert own.grad is not None and not own.grad.any()
