@@ -259,6 +259,17 @@ class Encoder(nn.Sequential):
         super().__init__(nn.Dropout(dropout), *layers)
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation (Ioffe and Szegedy 2015), `(B, h)`, that a batch of one row passes by the running moments."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return normalised values."""
+        if self.training and len(x) > 1:
+            return super().forward(x)
+        moments = self.running_mean, self.running_var
+        return nn.functional.batch_norm(x, *moments, self.weight, self.bias, training=False, eps=self.eps)
+
+
 def slots(features: list[Slot]) -> list[Slot]:
     """Return what every slot of attention is for; a single feature fills three, as in MER's unimodal runs."""
     return features * 3 if len(features) == 1 else features

@@ -195,11 +195,8 @@ def loss_of_targets(
         losses: by target, another loss than that of its kind, `Schedule.losses`.
         real: which samples are not padding, `(B[, L])`.
     """
-    references = {name: values[real] for name, values in targets.items()}
-    kinds = {
-        name: "cross_entropy" if values.ndim == 2 or not values.is_floating_point() else "squared_error"
-        for name, values in references.items()
-    }
-    objective, rows = Objective.of(references, {**kinds, **losses}), torch.arange(int(real.sum()), device=real.device)
-    given = {name: output[real][None] for name, output in outputs.items()}
-    return objective.loss(given, rows[None], objective.weights(rows[None])).sum()
+    every = []
+    for name, values in targets.items():
+        kind = "cross_entropy" if values.ndim > real.ndim or not values.is_floating_point() else "squared_error"
+        every.append(mean_loss(losses.get(name, kind), outputs[name][real], values[real], real[real]))
+    return torch.stack(every).sum()

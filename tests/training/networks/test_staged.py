@@ -15,9 +15,8 @@ from merbench.corruptions import Step
 from merbench.training import Setup, TrainingSet
 from merbench.training.networks import checkpoints
 from merbench.training.networks.batches import Batch
-from merbench.training.networks.layers import Heads
+from merbench.training.networks.layers import BatchNorm, Heads
 from merbench.training.networks.losses import loss_of_targets
-from merbench.training.networks.moments import BatchNorm, moment_distance
 from merbench.training.networks.network import Shape
 from merbench.training.networks.staged import Frozen, StagedBaseline
 from merbench.training.samples import FeatureCorruption
@@ -126,12 +125,6 @@ def test_the_loss_of_further_outputs_is_that_of_the_loop() -> None:
     assert float(loss_of_targets(absolute, only, {"number": "absolute_error"}, real)) == pytest.approx(3)
     unknown = {"number": torch.full((3,), torch.nan)}
     assert float(loss_of_targets(absolute, unknown, {}, real)) == 0
-
-
-def test_distances_of_moments_that_are_known() -> None:
-    # ±1 against ±2: the moments differ by 4 - 1 and 16 - 1; those of odd orders are 0
-    signs = torch.tensor([[1.0], [-1.0]])
-    assert [float(moment_distance(signs, 2 * signs, n)) for n in (1, 3, 5)] == pytest.approx([0, 3, 18])
 
 
 def test_a_batch_of_one_row_is_normalised_by_the_running_moments() -> None:
