@@ -14,7 +14,7 @@ from merbench.cli.printing import print_json, print_line, print_report, print_ta
 from merbench.errors import MerbenchError, UnknownName, in_a_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from merbench.track import Track
     from merbench.training import BaselineDeclaration, BaselineRun, LoadedBaseline
@@ -145,6 +145,7 @@ def run_baseline(
     folds: options.Folds = None,
     select: options.Select = None,
     leave_out: options.LeaveOut = None,
+    labelled: options.Labelled = None,
     hold_out: list[str] | None = option(
         TRAINING,
         "--hold-out CLASS",
@@ -171,7 +172,7 @@ def run_baseline(
 
     how = RunSettings(
         preset=preset,
-        learning=options.learning(folds, select, leave_out),
+        learning=options.learning(folds, select, leave_out, labelled),
         device=device,
         seeds=seed,
         features=feature,
@@ -247,16 +248,27 @@ def _summary(run: BaselineRun) -> str:
 def _learned(run: BaselineRun) -> list[str]:
     """Return what was learned from, and what was selected on, each in a line."""
     lines, parts, training = [_selection(run.cross_validation)], run.parts, run.track.training
+    sizes = _range([part.n_train for part in parts])
     if len(parts) > 1:
-        sizes = [f"{n:,}" for n in sorted({part.n_train for part in parts})]
         lines = [
             f"{len(parts)} models, means over them: each value of '{training.leave_out}' is answered by a model of the "
-            f"others, {' to '.join(dict.fromkeys([sizes[0], sizes[-1]]))} samples",
+            f"others, {sizes} samples",
             *lines,
         ]
+    unlabelled = [len(part.ids.get("unlabelled", ())) for part in parts]
+    if training.labelled < 1:
+        others = (
+            f"{_range(unlabelled)} others are used without theirs" if any(unlabelled) else "the others are not used"
+        )
+        lines.insert(0, f"labels of {sizes} samples, a share of {training.labelled:g}; {others}")
     if training.corpus is not None:
         lines.insert(0, f"learned from corpus {training.corpus}: {parts[0].n_train:,} samples")
     return lines
+
+
+def _range(numbers: Iterable[int]) -> str:
+    every = sorted(numbers)
+    return " to ".join(dict.fromkeys(f"{n:,}" for n in (every[0], every[-1])))
 
 
 def _selection(validation: Mapping[str, Any]) -> str:

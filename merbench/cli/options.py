@@ -113,6 +113,15 @@ LeaveOut = Annotated[
         "Samples of each value of this column are predicted by a model of the others. [default: from the track]",
     ),
 ]
+Labelled = Annotated[
+    float | None,
+    shared(
+        TRAINING,
+        "--labelled SHARE",
+        "Share of the samples to learn from that keep their labels; the others are unlabelled. [default: from the "
+        "track, else 1]",
+    ),
+]
 Device = Annotated[str, shared(EXECUTION, "--device NAME", "auto (CUDA if available), cpu, cuda, cuda:1, …")]
 FeatureOf = Annotated[
     list[str] | None,
@@ -184,9 +193,11 @@ def renamed(items: list[str] | None) -> dict[str, str]:
     return pairs("--rename", items, "write OLD=NEW, such as gpt4v=discrete", at_last=True)
 
 
-def learning(folds: int | None, select: str | None, leave_out: str | None) -> dict[str, Any]:
-    """Return the keys of a track's `[training]` that --folds, --select and --leave-out replace."""
-    given = {"folds": folds, "selection": select, "leave_out": leave_out}
+def learning(
+    folds: int | None, select: str | None, leave_out: str | None, labelled: float | None = None
+) -> dict[str, Any]:
+    """Return the keys of a track's `[training]` that --folds, --select, --leave-out and --labelled replace."""
+    given = {"folds": folds, "selection": select, "leave_out": leave_out, "labelled": labelled}
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -233,6 +233,9 @@ class Training(Declaration):
     folds: int | None = Field(default=None, ge=2)
     # splits of the track whose samples may be learned from without their references, such as the candidates themselves
     unlabelled: tuple[str, ...] = Field(default=(), strict=False)
+    # the share of the samples to learn from that keep their labels, in whole groups where folds keep groups together;
+    # the others are unlabelled, too. A development set keeps all of its labels
+    labelled: float = Field(default=1.0, gt=0, le=1, strict=False)
     # what is done to the features that are learned from, sampled for every epoch; their `split` is `train`
     corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
 

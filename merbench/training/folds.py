@@ -1,4 +1,4 @@
-"""The folds of cross-validation: at random, or with the samples of a speaker (any cluster) together."""
+"""The folds of cross-validation, and which samples keep their labels: at random, or those of a speaker together."""
 
 from __future__ import annotations
 
@@ -75,11 +75,16 @@ def random_folds(n: int, n_folds: int, seed: int) -> Codes:
     """
     if not 2 <= n_folds <= n:
         raise UsageError(f"{n_folds} folds of {n:,} training samples; needed: at least 2 folds and a sample in each")
-    key = hashlib.sha256(f"folds|{seed}".encode()).digest()
-    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
     folds = np.empty(n, dtype=np.int64)
-    folds[np.argsort(bits, kind="stable")] = np.arange(n) % n_folds
+    folds[_shuffled(n, "folds", seed)] = np.arange(n) % n_folds
     return folds
+
+
+def _shuffled(n: int, purpose: str, seed: int) -> Codes:
+    """Return the numbers 0 … n - 1 in an order that depends only on the arguments."""
+    key = hashlib.sha256(f"{purpose}|{seed}".encode()).digest()
+    bits = np.random.PCG64(int.from_bytes(key[:16], "little")).random_raw(n)
+    return np.argsort(bits, kind="stable")
 
 
 def grouped_folds(clusters: Codes, strata: Codes, n_folds: int) -> Codes:
@@ -113,6 +118,30 @@ def grouped_folds(clusters: Codes, strata: Codes, n_folds: int) -> Codes:
         sizes[fold] += size[place]
         of_cluster[place] = fold
     return np.asarray(of_cluster[cluster], dtype=np.int64)
+
+
+def labelled_rows(groups: Codes, strata: Codes, share: float, seed: int) -> Codes:
+    """Return the rows, sorted, of those samples that keep their labels where a share of them does.
+
+    Groups are kept as a whole, in a random order until the share is reached as closely as possible, and at least one;
+    without groups, the share of every stratum, and at least one sample of each. With the same seed, a smaller share
+    keeps some of the samples that a larger one keeps.
+
+    Args:
+        groups: `(n,)` codes of what is kept together; empty where samples are kept one by one.
+        strata: `(n,)` codes, such as labels.
+        share: in (0, 1].
+        seed: of the order.
+    """
+    n = len(strata)
+    if len(groups):
+        names, group = np.unique(groups, return_inverse=True)
+        order = _shuffled(len(names), "labelled", seed)
+        kept = np.cumsum(np.bincount(group)[order])
+        return np.flatnonzero(np.isin(group, order[: int(np.abs(kept - share * n).argmin()) + 1]))
+    order = _shuffled(n, "labelled", seed)
+    of_strata = [order[strata[order] == stratum] for stratum in np.unique(strata)]
+    return np.sort(np.concatenate([rows[: max(1, round(share * len(rows)))] for rows in of_strata]))
 
 
 def strata(targets: Iterable[Any], n: int) -> Codes:

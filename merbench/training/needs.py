@@ -63,10 +63,11 @@ def require_samples(loaded: LoadedBaseline, train: Candidates, test: Candidates)
     for candidates in (train, test):
         for column in wanted:
             candidate_column(candidates, column, f"that baseline '{loaded.name}' reads")
-    if declared.uses_unlabelled and not track.training.unlabelled:
+    if declared.uses_unlabelled and not track.training.unlabelled and track.training.labelled == 1:
         raise UsageError(
-            f"baseline '{loaded.name}' learns from unlabelled samples, and {track.id} declares none; "
-            f'[training] names splits of the track that have them: unlabelled = ["{TEST}"]'
+            f"baseline '{loaded.name}' learns from unlabelled samples, and {track.id} declares none; [training] names "
+            f'splits of the track that have them, unlabelled = ["{TEST}"], or which share keeps its labels, '
+            "labelled = 0.1 (--labelled)"
         )
 
 

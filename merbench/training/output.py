@@ -163,7 +163,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "options": dict(run.options),
         "n_folds": run.cross_validation["n_folds"],
         "cross_validation": dict(run.cross_validation),
-        "n_train": plan.labelled.n_learned,
+        "n_train": plan.labelled.n_learned if only is None else only.n_train,
         **({"label_corruption": dict(run.label_corruption)} if run.label_corruption else {}),
         "n_test": len(test),
         "selection": [] if only is None else _trials(only),

@@ -8,6 +8,8 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from statistics import fmean
 
+import pyarrow.compute as pc
+
 from merbench.charts import require_matplotlib, training_curve
 from merbench.corpus.candidates import Candidates
 from merbench.devices import require_device
@@ -19,6 +21,7 @@ from merbench.track import Track, load_track
 from merbench.training.history import OpenLog, TrainingHistory, joined, write_history
 from merbench.training.hold_out import KNOWN_TRACK, kebab, known_scores, without_classes, write_known_track
 from merbench.training.output import (
+    ANSWERED,
     RECORD,
     SUBMISSION,
     SeedFiles,
@@ -32,7 +35,7 @@ from merbench.training.output import (
 from merbench.training.plan import Part, Plan, divided_groups, with_learning
 from merbench.training.protocol import FoldEnsemble, Predictions, Setup
 from merbench.training.records import StoredRun, read_run
-from merbench.training.results import BaselineRun, PartRun, SeedRun
+from merbench.training.results import BaselineRun, Learned, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
 from merbench.training.trainings import RunSettings, Trainings, Watched, selected_parts, trained_parts
 
@@ -162,12 +165,25 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
         warnings=(
             *plan.warnings,
             *([] if plan.test.corpus.synthetic else divided_groups([part.cross_validation for part in parts])),
+            *transductive(parts, plan.test),
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
         ),
         widths=train.samples.widths,
         files=trainings.files,
         n_resumed=n_resumed,
     )
+
+
+def transductive(parts: Sequence[Learned], test: Candidates) -> list[str]:
+    """Return a warning where models learn from samples that they answer, without references; else nothing."""
+    used = [(part.ids.get("unlabelled"), part.ids.get(ANSWERED, test.ids)) for part in parts]
+    n = sum(int(pc.sum(pc.is_in(ids, own)).as_py() or 0) for ids, own in used if ids is not None)
+    if not n:
+        return []
+    return [
+        f"transductive: {n:,} of {len(test):,} candidates are learned from without their references, as [training] of "
+        "the track declares; scores are not those of new samples"
+    ]
 
 
 def _written(folder: Path, run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) -> BaselineRun:

@@ -23,7 +23,7 @@ from merbench.corruptions import Step
 from merbench.errors import UsageError
 from merbench.files.reading import sha256_bytes
 from merbench.track import Selection, Track
-from merbench.training.folds import grouped_folds, kept_together, random_folds, strata
+from merbench.training.folds import grouped_folds, kept_together, labelled_rows, random_folds, strata
 from merbench.training.sequences import Dialogues, Rows, Sequences, Vectors
 
 Names = NDArray[np.str_]
@@ -80,6 +80,13 @@ class FeatureSet:
             None if self.dialogues is None else self.dialogues.select(rows),
             self.modalities,
         )
+
+    def joined(self, others: FeatureSet) -> FeatureSet:
+        """Return the samples of both, with the same features; their columns and dialogues are left out."""
+        ids = pa.concat_arrays([self.ids, others.ids])
+        order = np.asarray(pc.sort_indices(ids), dtype=np.int64)
+        sequences = {name: each.joined(others.sequences[name]).select(order) for name, each in self.sequences.items()}
+        return FeatureSet(ids.take(pa.array(order)), sequences, modalities=self.modalities)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -171,6 +178,27 @@ class TrainingSet:
             development=None if self.development is None else self.development[rows],
         )
 
+    def partly_labelled(self, share: float, *, unlabelled: bool) -> TrainingSet:
+        """Return the samples of which a share keeps its labels, drawn with the seed of the track; see `labelled_rows`.
+
+        A development set is kept as it is.
+
+        Args:
+            share: the share of the samples to learn from, in (0, 1].
+            unlabelled: whether the others are added to the samples without references; else they are left out.
+        """
+        if share == 1:
+            return self
+        learned, (by, codes) = self.learned, self._kept
+        own = strata([values[learned] for values in self.targets.values()], len(learned))
+        kept = labelled_rows(codes[learned] if by else codes, own, share, self.track.seed)
+        others = self.samples.select(np.delete(learned, kept))
+        rows = learned[kept] if self.development is None else np.union1d(learned[kept], self.validated)
+        if not unlabelled:
+            return self.select(rows)
+        every = others if self.unlabelled is None else self.unlabelled.joined(others)
+        return replace(self.select(rows), unlabelled=every if len(every) else None)
+
     def of_division(self, division: Division) -> TrainingSet:
         """Return the samples of one division, with the rows to validate as the development set."""
         rows = np.union1d(division.learn, division.validate)
@@ -185,14 +213,10 @@ class TrainingSet:
             targets: the values of every target that they are learned from with.
         """
         assert self.development is not None
-        ids = pa.concat_arrays([self.samples.ids, samples.ids])
-        order = np.asarray(pc.sort_indices(ids), dtype=np.int64)
-        sequences = {
-            name: each.joined(samples.sequences[name]).select(order) for name, each in self.samples.sequences.items()
-        }
+        order = np.asarray(pc.sort_indices(pa.concat_arrays([self.samples.ids, samples.ids])), dtype=np.int64)
         return replace(
             self,
-            samples=FeatureSet(ids.take(pa.array(order)), sequences),
+            samples=self.samples.joined(samples),
             targets={name: np.concatenate([values, targets[name]])[order] for name, values in self.targets.items()},
             groups={name: np.append(values, np.full(len(samples), ""))[order] for name, values in self.groups.items()},
             clusters={},

@@ -142,7 +142,9 @@ class Trainings:
     def learned(self, part: int) -> TrainingSet:
         """Return what a part learns from; not of all parts at once, since each pools features again."""
         own = self.plan.parts[part]
-        return self.train if own.left_out is None else self.train.select(own.learned)
+        train = self.train if own.left_out is None else self.train.select(own.learned)
+        uses = self.loaded.declaration.uses_unlabelled
+        return train.partly_labelled(self.track.training.labelled, unlabelled=uses)
 
     def answered(self, part: int) -> FeatureSet:
         """Return what a part answers."""
