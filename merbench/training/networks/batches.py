@@ -46,6 +46,7 @@ class Batch:
         complete: in training, the inputs before `[[training.corruptions]]`, zeros where a sample lacks the feature
             itself; else, and where nothing is corrupted, `inputs`.
         complete_lengths: in training, `lengths` before that; else, and where nothing is corrupted, `lengths`.
+        unlabelled: in training, as many samples without references as the network asked for; else None.
     """
 
     inputs: Mapping[str, Tensor]
@@ -57,6 +58,7 @@ class Batch:
     epoch: int = 0
     complete: Mapping[str, Tensor] = field(default_factory=dict)
     complete_lengths: Mapping[str, Tensor] = field(default_factory=dict)
+    unlabelled: Batch | None = None
 
     def __post_init__(self) -> None:
         if not self.complete:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -27,7 +28,7 @@ from merbench.targets.target import value_type
 from merbench.training.networks.batches import Batch, Data
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule, clip, optimiser
-from merbench.training.networks.order import Order, blocks
+from merbench.training.networks.order import Order, UnlabelledOrder, blocks
 from merbench.training.networks.scaling import Scaling
 from merbench.training.sequences import Rows
 
@@ -37,6 +38,7 @@ Outputs = dict[str, NDArray[np.float32]]
 Losses = dict[str, Tensor]
 Arrays = dict[str, NDArray[Any]]
 Labels = Mapping[str, int | None]
+Step = tuple[Tensor, Tensor | None]
 
 
 @runtime_checkable
@@ -61,11 +63,20 @@ class Diagnosed(Protocol):
         """Return numbers by name for samples that the network did not learn from."""
 
 
+@runtime_checkable
+class Stepped(Protocol):
+    """A network that does something after every step of the optimiser, such as keep a mean of its parameters."""
+
+    def stepped(self, step: int) -> None:
+        """Do it; steps are counted from 1, over all epochs."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Material:
     """What a network learns from: samples, the batches of its folds, the losses, and how features are standardised.
 
-    `labels` is the number of labels by target, None for a number, if what the network returns is to be checked.
+    `labels` is the number of labels by target, None for a number, if what the network returns is to be checked;
+    `unlabelled` are the samples without references of every step, if the network learns from such.
     """
 
     data: Data
@@ -73,6 +84,7 @@ class Material:
     objective: Objective
     scaling: Scaling | None = None
     labels: Labels = field(default_factory=dict)
+    unlabelled: UnlabelledOrder | None = None
 
 
 def require_outputs(returned: Any, labels: Labels, samples: Sequence[int]) -> None:
@@ -117,10 +129,13 @@ class Model:
         self.labels = labels or {}
         self.pieces = 1  # parts that a batch is split into
 
-    def applied(self, data: Data, rows: Tensor, epoch: int = 0) -> tuple[dict[str, Tensor], Losses]:
-        """Return outputs for samples `(F, …)`, `(F, …[, K])` each, and the network's own losses, `(F,)` each."""
-        batch = data.batch(rows if self.layered else rows[0], self.scaling, epoch)
-        kind = data.device.type
+    def batch(self, data: Data, rows: Tensor, epoch: int = 0) -> Batch:
+        """Return what the network is given of samples `(F, …)`."""
+        return data.batch(rows if self.layered else rows[0], self.scaling, epoch)
+
+    def applied(self, batch: Batch) -> tuple[dict[str, Tensor], Losses]:
+        """Return outputs for a batch, `(F, …[, K])` each, and the network's own losses, `(F,)` each."""
+        kind = batch.samples.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self.half and kind == "cuda"):
             returned = self.network(batch)
         if self.labels:
@@ -147,7 +162,7 @@ class Model:
             place[part] = np.arange(len(part))
         with torch.no_grad():
             for block in blocks(data, rows, share):
-                returned, _ = self.applied(data, block)
+                returned, _ = self.applied(self.batch(data, block))
                 samples = block.cpu().numpy()
                 for name, tensor in returned.items():
                     values = tensor.float().cpu().numpy()
@@ -204,7 +219,7 @@ class Learner(Model):
     ) -> None:
         super().__init__(network, layered=layered, half=schedule.half, scaling=material.scaling, labels=material.labels)
         self.data, self.order, self.objective = material.data, material.order, material.objective
-        self.schedule, self.noise = schedule, list(noise)
+        self.schedule, self.noise, self.unlabelled = schedule, list(noise), material.unlabelled
         self.n_folds = len(self.order.members)
         self.optimiser = optimiser(network, schedule)
         self.steps = 0
@@ -240,14 +255,15 @@ class Learner(Model):
         self.network.train()
         sums: Losses = {}  # running ones: small tensors that stay would break up the memory of the large ones
         total = torch.zeros(self.n_folds, dtype=torch.float64, device=self.data.device)
-        steps: list[Tensor] = []
+        others = repeat(None) if self.unlabelled is None else self.unlabelled.epoch(len(self.order))
+        steps: list[Step] = []
         with self.own_randomness():
-            for n, rows in enumerate(self.order.epoch(self.data.device)):
+            for n, rows in enumerate(zip(self.order.epoch(self.data.device), others, strict=False)):
                 steps.append(rows)
                 if len(steps) < self.schedule.accumulation and n + 1 < len(self.order):
                     continue
                 step = partial(self._step, steps, epoch)
-                for own, losses in zip(steps, self._fitting(step, self.data.device), strict=True):
+                for (own, _), losses in zip(steps, self._fitting(step, self.data.device), strict=True):
                     count = (own >= 0).flatten(1).sum(1)
                     total += count
                     for name, loss in losses.items():
@@ -279,7 +295,7 @@ class Learner(Model):
     def _remedy(self) -> str:
         return f"lower batch_size, which is {self.schedule.batch_size}, or {super()._remedy}"
 
-    def _step(self, steps: Sequence[Tensor], epoch: int, pieces: int) -> list[Losses]:
+    def _step(self, steps: Sequence[Step], epoch: int, pieces: int) -> list[Losses]:
         """Take one step of the optimiser by the mean of the gradients of some batches; return the losses of each."""
         self.optimiser.zero_grad(set_to_none=True)
         losses = []
@@ -296,12 +312,18 @@ class Learner(Model):
             group["lr"] = group["initial_lr"] * factor
         self.optimiser.step()
         self.steps += 1
+        if isinstance(self.network, Stepped):
+            self.network.stepped(self.steps)
         return losses
 
-    def _losses(self, rows: Tensor, pieces: int, epoch: int) -> Iterator[Losses]:
+    def _losses(self, step: Step, pieces: int, epoch: int) -> Iterator[Losses]:
         """Yield the losses of the pieces of a batch, whose sums are those of the batch."""
+        rows, others = step
         weights = self.objective.weights(rows)
-        pieces *= self.data.pieces(rows)
+        parts_of = [self.data.pieces(rows)]
+        if self.unlabelled is not None and others is not None:
+            parts_of.append(self.unlabelled.data.pieces(others))
+        pieces *= max(parts_of)
         parts = [
             dict(zip(weights, own, strict=True))
             for own in zip(*(w.chunk(pieces, 1) for w in weights.values()), strict=True)
@@ -309,8 +331,13 @@ class Learner(Model):
         counts = (rows >= 0).flatten(1).sum(1)
         if pieces > 1 and "ccc" in self.objective.losses.values() and _CCC_IN_PIECES not in self.notes:
             self.notes.append(_CCC_IN_PIECES)
-        for piece, own_weights in zip(rows.chunk(pieces, 1), parts, strict=True):
-            outputs, own = self.applied(self.data, piece, epoch)
+        chunks = rows.chunk(pieces, 1)
+        drawn = [None] * len(chunks) if others is None else others.tensor_split(len(chunks), 1)
+        for piece, further, own_weights in zip(chunks, drawn, parts, strict=True):
+            batch = self.batch(self.data, piece, epoch)
+            if self.unlabelled is not None and further is not None:
+                batch = replace(batch, unlabelled=self.batch(self.unlabelled.data, further, epoch))
+            outputs, own = self.applied(batch)
             if pieces > 1:
                 share = (piece >= 0).flatten(1).sum(1) / counts
                 own = {name: loss * share for name, loss in own.items()}
@@ -340,14 +367,17 @@ class Learner(Model):
         """Put the parameters that were kept into the network."""
         self.network.load_state_dict(self.kept)
 
+    @property
+    def _generators(self) -> list[torch.Generator]:
+        return [*self.order.rngs, *self.noise, *([] if self.unlabelled is None else self.unlabelled.rngs)]
+
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Return everything that the next epochs depend on: arrays by name, and what is ready for JSON."""
         arrays = {f"network.{name}": array(tensor) for name, tensor in self.network.state_dict().items()}
         arrays |= {f"kept.{name}": array(tensor) for name, tensor in self.kept.items()}
         for n, slots in self.optimiser.state_dict()["state"].items():
             arrays |= {f"optimiser.{n}.{name}": array(tensor) for name, tensor in slots.items()}
-        generators = [*self.order.rngs, *self.noise]
-        arrays |= {f"generator.{n}": array(rng.get_state()) for n, rng in enumerate(generators)}
+        arrays |= {f"generator.{n}": array(rng.get_state()) for n, rng in enumerate(self._generators)}
         arrays |= {f"randomness.{n}": array(state) for n, state in enumerate(self.randomness)}
         for fold, outputs in enumerate(self.outputs):
             arrays |= {f"outputs.{fold}.{name}": values for name, values in outputs.items()}
@@ -373,7 +403,7 @@ class Learner(Model):
             place, _, name = key.partition(".")
             slots.setdefault(int(place), {})[name] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": slots})
-        for n, rng in enumerate([*self.order.rngs, *self.noise]):
+        for n, rng in enumerate(self._generators):
             rng.set_state(torch.from_numpy(arrays[f"generator.{n}"].copy()))
         self.randomness = [torch.from_numpy(arrays[f"randomness.{n}"].copy()) for n in range(len(self.randomness))]
         for fold in range(self.n_folds):

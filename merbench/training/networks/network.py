@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from merbench.corpus.candidates import ids_digest
 from merbench.devices import deterministic
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.track import Track
@@ -39,7 +40,7 @@ from merbench.training.networks.learner import (
 from merbench.training.networks.loop import train as trained
 from merbench.training.networks.losses import Objective
 from merbench.training.networks.optimisation import Schedule
-from merbench.training.networks.order import Order
+from merbench.training.networks.order import Order, UnlabelledOrder
 from merbench.training.networks.scaling import Kind, Scaling
 from merbench.training.protocol import CrossFit, Curve, Predictions, Setup
 from merbench.training.samples import Division, FeatureSet, TrainingSet
@@ -89,9 +90,15 @@ class NetworkBaseline:
         standardise: whether features are standardised with the moments of what a fold learns from.
         numbers: the loss of targets that are numbers, unless `losses` of the schedule names another; empty: their own.
 
+    Attributes:
+        unlabelled: how many samples without references `Batch.unlabelled` has for each one of a full batch; set it
+            before training where networks learn from such.
+
     Raises:
         UnknownName: no such kind.
     """
+
+    unlabelled = 0
 
     def __init__(
         self,
@@ -130,7 +137,8 @@ class NetworkBaseline:
         for network, rows in zip(self.networks, learned, strict=False):
             if isinstance(network, Remembers):
                 network.remember(data.n, data.targets, torch.from_numpy(rows).to(self.device))
-        corruption = self._corruption(train, learned)
+        corruption = self._corruption(train, train.samples, learned)
+        others = list(self._unlabelled(train, learned))
         if unknown := [name for name in self.schedule.losses if name not in track.targets]:
             raise UnknownName("target", unknown[0], track.targets, "losses are given by target")
         own = {
@@ -138,10 +146,11 @@ class NetworkBaseline:
             for name, target in track.targets.items()
         }
         losses = {**own, **self.schedule.losses}
+        samples = [(data, corruption), *others]
         learners = [
             Learner(
                 network,
-                self._material(self._corrupted(data, corruption, folds), losses, learned, folds),
+                self._material([self._corrupted(*each, folds) for each in samples], losses, learned, folds),
                 self.schedule,
                 layered=self.together,
                 seed=seed_of(setup.seed, "noise", folds[0]),
@@ -165,6 +174,13 @@ class NetworkBaseline:
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
+        outputs = self.outputs(test)
+        return probabilities(
+            {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
+        )
+
+    def outputs(self, test: FeatureSet) -> list[Outputs]:
+        """Return the raw outputs of every fold."""
         data, every = Data(test, self.kind, self.device), np.arange(len(test))
         outputs: list[Outputs] = []
         with deterministic(self.device):
@@ -177,9 +193,7 @@ class NetworkBaseline:
                     labels=self.labels,
                 )
                 outputs += model.evaluated(data, [every] * len(folds))
-        return probabilities(
-            {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
-        )
+        return outputs
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """Return parameters and buffers of the networks and moments of features, with a leading fold dimension."""
@@ -277,9 +291,15 @@ class NetworkBaseline:
                 self.networks.append(self.make(shape).to(self.device))
         return [noise] if self.together else []
 
-    def _material(self, data: Data, losses: Mapping[str, str], learned: Sequence[Rows], folds: range) -> Material:
-        own = [learned[fold] for fold in folds]
-        rngs = [generator("cpu", self.setup.seed, "shuffle", fold) for fold in folds]
+    def _material(
+        self, samples: Sequence[Data], losses: Mapping[str, str], learned: Sequence[Rows], folds: range
+    ) -> Material:
+        """Return what some folds learn from; unlabelled samples, where there are some, are next to the others."""
+        (data, *others), own = samples, [learned[fold] for fold in folds]
+        rngs, unlabelled = (
+            [generator("cpu", self.setup.seed, what, fold) for fold in folds] for what in ("shuffle", "unlabelled")
+        )
+        n = self.unlabelled * self.schedule.batch_size
         balanced = [torch.from_numpy(rows) for rows in own] if self.schedule.class_weights == "balanced" else []
         return Material(
             data,
@@ -287,13 +307,25 @@ class NetworkBaseline:
             Objective.of(data.targets, losses, balanced),
             self._scaling_of(folds),
             self.labels,
+            UnlabelledOrder(others[0], n, unlabelled) if others else None,
         )
 
-    def _corruption(self, train: TrainingSet, learned: Sequence[Rows]) -> DrawnCorruption | None:
+    def _unlabelled(self, train: TrainingSet, learned: Sequence[Rows]) -> Iterator[tuple[Data, DrawnCorruption | None]]:
+        """Yield the samples without references, if networks learn from such, and what is done to them."""
+        if not self.unlabelled:
+            return
+        if train.unlabelled is None or not len(train.unlabelled):
+            raise UsageError(
+                f"{train.track.id}: [training] leaves no unlabelled samples to learn from; it names splits that have "
+                "them, `unlabelled`, or which share keeps its labels, `labelled`"
+            )
+        yield Data(train.unlabelled, self.kind, self.device), self._corruption(train, train.unlabelled, learned)
+
+    def _corruption(self, train: TrainingSet, samples: FeatureSet, learned: Sequence[Rows]) -> DrawnCorruption | None:
         """Return what is drawn for the features, and, where a network does not standardise, the scale of every fold."""
         if train.corruption is None:
             return None
-        draws = Draws(train.corruption, train.samples, self.setup.seed)
+        draws = Draws(train.corruption, samples, self.setup.seed)
         if self.standardise:
             return DrawnCorruption(draws)
         return DrawnCorruption(
@@ -323,6 +355,8 @@ class NetworkBaseline:
             "device": self.device.type,
             "torch": torch.__version__,
         }
+        if self.unlabelled and train.unlabelled is not None:
+            signature["unlabelled"] = [self.unlabelled, ids_digest(train.unlabelled.ids)]
         return Checkpoint(self.setup.state, signature)
 
 

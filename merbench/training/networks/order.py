@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,6 +107,35 @@ class Order:
         batches = order.split(counts)
         alike = [[batch for batch in batches if len(batch) == count] for count in dict.fromkeys(counts)]
         return torch.cat([own[i] for own in alike for i in torch.randperm(len(own), generator=rng).tolist()])
+
+
+class UnlabelledOrder:
+    """The samples without references of every step, one fold next to the other: none is in a step twice.
+
+    Each time that all had their turn, or too few are left for a step, they are shuffled again.
+
+    Args:
+        data: the samples.
+        n: samples, or dialogues, of a step and fold; all of them where there are fewer.
+        rngs: one generator per fold, on the CPU.
+    """
+
+    def __init__(self, data: Data, n: int, rngs: Sequence[torch.Generator]) -> None:
+        self.data, self.rngs = data, list(rngs)
+        self.members, _ = data.units(np.arange(data.n))
+        self.n = min(n, len(self.members))
+
+    def epoch(self, n_steps: int) -> Iterator[Tensor]:
+        """Yield the rows of every step, `(F, B)` or `(F, B, L)`, on the device of the samples."""
+        n_members, of_a_pass = len(self.members), len(self.members) // self.n
+        passes = -(-n_steps // of_a_pass)
+        orders = [
+            torch.cat([torch.randperm(n_members, generator=rng)[: of_a_pass * self.n] for _ in range(passes)])
+            for rng in self.rngs
+        ]
+        rows = self.members[torch.stack(orders)[:, : n_steps * self.n]].to(self.data.device)
+        for step in rows.unflatten(1, (n_steps, self.n)).unbind(1):
+            yield step if step.ndim == 2 else step[..., : _longest(step)]
 
 
 def _longest(rows: Tensor) -> int:
