@@ -1,79 +1,175 @@
-"""Claims under a condition: the models of kept runs answer test samples whose features are corrupted.
+"""Claims under a condition: samples whose features are corrupted are answered by models of kept runs.
 
-The corruption is drawn as `merbench robustness` draws it: its random numbers depend on the track's seed, the step and
-the sample, and features are corrupted on the scale of the training samples. Nothing is trained again.
+The corruption of a test sample depends on the track's seed, the step and the sample's id, and features are corrupted on
+the scale of what is learned from, as in `merbench robustness`. Weights are shared, and nothing more is trained, or a
+run is trained for every value of the condition, on features that are corrupted in the same way.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.compute as pc
 
 from merbench.corruptions import CORRUPTIONS, Step, check_parameters
-from merbench.errors import UnknownName, UsageError
-from merbench.robustness.grid import Condition
-from merbench.robustness.samples import Source, Standard
+from merbench.errors import UnknownName, UsageError, listed
 from merbench.submission import Submission, read_submission
-from merbench.training.claim import Claim, Place
+from merbench.training.claim import Claim, Monotone, Place, Side, Weights
+from merbench.training.data import feature_set
+from merbench.training.missing import Draws, corrupted
 from merbench.training.output import submission_table
 from merbench.training.plan import Plan
 from merbench.training.records import StoredRun
-from merbench.training.samples import FeatureSet
+from merbench.training.samples import FeatureCorruption, FeatureSet
 from merbench.training.stored_models import open_models
 
+RATE, PATTERN = "rate", "pattern"
 
-def step_of(claim: Claim, place: Place) -> Step | None:
-    """Return the corruption of a place; None without one.
+
+@dataclass(frozen=True)
+class Condition:
+    """What is done to the features of test samples: nothing, or a corruption with one or several values of a parameter.
+
+    Attributes:
+        steps: the corruption with every value; None where it changes nothing.
+        parameter: the one with several values; empty without one.
+        values: its values.
+        weights: whether every value has a model of its own.
+    """
+
+    steps: tuple[Step | None, ...] = (None,)
+    parameter: str = ""
+    values: tuple[Any, ...] = (None,)
+    weights: Weights = "shared"
+
+    @property
+    def is_area(self) -> bool:
+        """Whether values are summed up by the area under the line over rates (AUILC), and not by their mean."""
+        return self.parameter == RATE and len(self.values) > 1
+
+    @property
+    def summed(self) -> tuple[float, ...]:
+        """The weights of the values in a mean, or in the area by trapezoids."""
+        n = len(self.values)
+        if not self.is_area:
+            return (1 / n,) * n
+        order = np.argsort(self.values, kind="stable")
+        steps = np.diff(np.asarray(self.values, dtype=np.float64)[order])
+        sums = np.zeros(n)
+        sums[order] = (np.append(steps, 0) + np.append(0, steps)) / 2
+        return tuple(sums.tolist())
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The places of two values, of which the first leaves more: a modality more, or the one before the next."""
+        places = range(len(self.values))
+        if self.parameter != PATTERN:
+            return list(pairwise(places))
+        kept = [set(value) for value in self.values]
+        return [(i, j) for i in places for j in places if kept[j] < kept[i] and len(kept[i]) == len(kept[j]) + 1]
+
+    def learning(self, place: Place, side: Side, step: Step | None) -> dict[str, Any]:
+        """Return the keys of `[training]` that differ for what answers a value of the condition."""
+        own = {**learning_of(place), **side.training}
+        if (side.weights or self.weights) == "per-condition":
+            own["corruptions"] = [] if step is None else [{"name": step.name, **step.parameters}]
+        return own
+
+
+def learning_of(place: Place) -> dict[str, Any]:
+    """Return the keys of `[training]` that differ at a place."""
+    return {**({} if place.folds is None else {"folds": place.folds}), **place.training}
+
+
+def condition_of(claim: Claim, place: Place) -> Condition:
+    """Return the condition of a place.
 
     Raises:
         UnknownName: no such corruption of features.
-        UsageError: a parameter is not allowed, or the claim is not about a difference of scores.
+        UsageError: a parameter is not allowed; the claim is not about a difference of scores, or needs several values.
     """
-    if not place.condition:
-        return None
-    if getattr(claim, "is_over_seeds", False):
+    sides = [side for name in ("system", "control") if (side := getattr(claim, name, None)) is not None]
+    if place.condition and getattr(claim, "is_over_seeds", False):
         raise UsageError("a condition is for differences of a metric, and not for numbers and diagnostics")
+    condition = _declared(place) if place.condition else Condition()
+    if not place.condition and any(side.weights for side in sides):
+        raise UsageError("weights of a side need a condition")
+    if any("corruptions" in side.training and side.weights == "per-condition" for side in sides):
+        raise UsageError("weights 'per-condition' are trained under the condition, and not under other corruptions")
+    if isinstance(claim, Monotone) and not condition.pairs:
+        raise UsageError(
+            "a monotone claim needs several values of one parameter, such as rate = [0.1, 0.3], or of the pattern, one "
+            "of which has a modality more than another"
+        )
+    return condition
+
+
+def _declared(place: Place) -> Condition:
     parameters = dict(place.condition)
-    name, known = parameters.pop("corruption", ""), [each for each in CORRUPTIONS if _of_features(each)]
+    name, weights = parameters.pop("corruption", ""), parameters.pop("weights", "shared")
+    known = [each for each in CORRUPTIONS if CORRUPTIONS[each].modality == "features"]
     if name not in known:
         raise UnknownName("corruption of features", str(name), known)
-    if messages := check_parameters(name, parameters):
+    if weights not in get_args(Weights):
+        raise UnknownName("weights", str(weights), get_args(Weights))
+    varied = [key for key, value in parameters.items() if isinstance(value, list)]
+    if len(varied) > 1:
+        raise UsageError(f"one parameter may have several values, and not {listed(varied)}")
+    parameter = varied[0] if varied else ""
+    values = tuple(parameters[parameter]) if varied else (None,)
+    if not values or any(value in values[:n] for n, value in enumerate(values)):
+        raise UsageError(f"{parameter}: needs one value or more, each once")
+    steps = [Step(name, {**parameters, **({parameter: value} if varied else {})}) for value in values]
+    messages = dict.fromkeys(message for step in steps for message in check_parameters(name, step.parameters))
+    if messages:
         raise UsageError(f"{name}: {'; '.join(messages)}")
-    return Step(name, parameters)
+    return Condition(tuple(map(_changing, steps)), parameter, values, weights)
 
 
-def _of_features(name: str) -> bool:
-    return CORRUPTIONS[name].modality == "features"
+def _changing(step: Step) -> Step | None:
+    """Return a step, or None where it leaves every sample as it is."""
+    is_unchanged = not step.differs and step.corruption.changes_nothing(step.draws(0, ""))
+    return None if is_unchanged else step
 
 
-def require_vectors(plan: Plan) -> None:
-    """Raise `UsageError` unless a baseline learns from vectors, and one of them has a modality."""
-    if plan.loaded.declaration.samples != "vectors":
-        raise UsageError(f"a condition is for baselines that learn from vectors, and not for '{plan.loaded.name}'")
+def require_modalities(plan: Plan) -> None:
+    """Raise `UsageError` unless one of the features has a modality."""
     if not any(map(plan.test.corpus.modality, plan.features)):
         raise UsageError(f"{plan.track.id}: none of the features has a known modality, so nothing is corrupted")
 
 
-def corrupted_submissions(run: StoredRun, plan: Plan, step: Step, device: str) -> list[Submission]:
-    """Return what the models of a run answer under a condition, one submission a seed."""
-    samples = _corrupted(plan, step)
-    submissions = []
+def corrupted_submissions(
+    run: StoredRun, plan: Plan, step: Step, features: Sequence[str], device: str
+) -> Iterator[Submission]:
+    """Yield what the models of a run answer under a condition, one submission a seed.
+
+    Args:
+        run: the run.
+        plan: what it learned from.
+        step: the corruption.
+        features: those of all systems that are compared, which lack modalities together.
+        device: where the models are computed.
+    """
+    samples = corrupted_samples(plan, step, features)
     for each in run.record.runs:
         models = open_models(run.folder, seed=each.seed, baseline=plan.loaded.folder, device=device)
-        submissions.append(read_submission(submission_table(plan.test, models.predict(samples)), plan.test))
-    return submissions
+        yield read_submission(submission_table(plan.test, models.predict(samples)), plan.test)
 
 
-def _corrupted(plan: Plan, step: Step) -> FeatureSet:
+def corrupted_samples(plan: Plan, step: Step, features: Sequence[str]) -> FeatureSet:
     """Return the test samples of a plan with a step applied, on the scale of what answers each of them learned from."""
     test, train, declared = plan.test, plan.train, plan.loaded.declaration
-    known = {name: test.corpus.modality(name) for name in plan.features}
-    modalities = {name: modality for name, modality in known.items() if modality is not None}
-    source = Source(plan.features, modalities, frozenset(), declared.columns, plan.track.seed, {})
-    learned = np.asarray(pc.index_in(plan.labelled.samples.ids, value_set=train.ids), dtype=np.int64)
-    answered_by = np.zeros(len(test), dtype=np.int64)
+    names = list(dict.fromkeys([*plan.features, *features]))
+    samples = feature_set(test, names, declared.columns, dialogues=declared.samples == "dialogues", missing=True)
+    learned = feature_set(train, names, missing=True).sequences
+    rows = np.asarray(pc.index_in(plan.labelled.samples.ids, value_set=train.ids), dtype=np.int64)
+    moments, of_row = [], np.zeros(len(test), dtype=np.int64)
     for n, part in enumerate(plan.parts):
-        answered_by[part.answered] = n
-    scales = [source.scales(train, learned[part.learned]) for part in plan.parts]
-    inputs = source.inputs(test, Condition(None, step), Standard(scales, answered_by))
-    return source.feature_set(test, inputs, np.arange(len(test)), plan.features, declared)
+        of_row[part.answered] = n
+        moments.append({name: each.select(rows[part.learned]).moments() for name, each in learned.items()})
+    how = FeatureCorruption((step,), plan.track.seed, samples.modalities, absent=declared.handles_missing)
+    return corrupted(Draws(how, samples, what="corruption"), samples, moments, of_row).of_features(plan.features)

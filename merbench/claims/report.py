@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from merbench.errors import plural, printable
 from merbench.report import Bar, Cell, Document, ReportTable
 from merbench.report.document import LARGE
-from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Published
+from merbench.training.claim import Claim, Exact, Inequality, Monotone, NonInferiority, Published
 
 Verdict = Literal["holds", "does not hold", "undecided", "cannot be checked here"]
 
@@ -54,6 +54,7 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
 
     An exact claim holds if every number is within its tolerance. An inequality holds if its interval is above 0, and
     does not if all of it is at 0 or below; non-inferiority if it is above -margin, and does not if all of it is below.
+    A monotone claim, of which the pair of values that decides was measured, is an inequality with a margin.
     A published number is reached if the mean is within the tolerance, and no end of the interval is further from the
     mean than that; it is not if nothing of the interval is within the tolerance. Everything else is undecided.
     """
@@ -72,6 +73,8 @@ def verdict(claim: Claim, measured: Measured) -> Verdict:
             return FAILS if low > value + tolerance or high < value - tolerance else UNDECIDED
         case NonInferiority(margin=margin):
             return HOLDS if low > -margin else FAILS if high < -margin else UNDECIDED
+        case Monotone(margin=margin):
+            return HOLDS if low > -margin else FAILS if high <= -margin else UNDECIDED
         case Inequality():
             return HOLDS if low > 0 else FAILS if high <= 0 else UNDECIDED
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from merbench.claims.condition import step_of
+from merbench.claims.condition import condition_of, learning_of
 from merbench.claims.exact import require_computable, require_diagnostics
 from merbench.claims.report import UNCHECKED, Measured, Result, numbers, verdict
 from merbench.claims.scored import metric_key
@@ -34,7 +34,7 @@ from merbench.errors import (
 )
 from merbench.files.paths import find_folder, list_folders
 from merbench.track import Track, load_track
-from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Place, Published, Side
+from merbench.training.claim import Claim, Exact, Inequality, Monotone, NonInferiority, Place, Published, Scored, Side
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, load_baseline, read_baseline
 from merbench.training.plan import with_learning
 
@@ -177,15 +177,18 @@ def _rows_of_claim(claimant: Claimant, claim: Claim, where: str, problems: list[
             problem(f".{name}", error)
             return
     for n, (place, name) in enumerate(zip(claim.on, place_names(claim), strict=True)):
-        learning = {} if place.folds is None else {"folds": place.folds}
         track, key, why = None, "", ""
         try:
-            step_of(claim, place)
+            condition = condition_of(claim, place)
         except UsageError as error:
             problem(f".on[{n}].condition", error)
             continue
         try:
-            track = with_learning(load_track(place.track), learning)
+            declared = load_track(place.track)
+            track = with_learning(declared, learning_of(place))
+            for _, side in claimant.sides(claim).values():
+                for step in condition.steps:
+                    with_learning(declared, condition.learning(place, side, step))
             key = _diagnostic(claim) or metric_key(track, claim.metric)
         except UsageError as error:
             if track is not None or not isinstance(error, UnknownName):
@@ -200,12 +203,15 @@ def _diagnostic(claim: Claim) -> str:
     return claim.diagnostic if isinstance(claim, Inequality) else ""
 
 
-def _check_text(claim: Inequality | NonInferiority | Published, track: Track | None, key: str) -> str:
+def _check_text(claim: Scored, track: Track | None, key: str) -> str:
     names = {} if track is None else {spec.key: track.metric_label(spec) for spec in track.metrics}
     short = _diagnostic(claim) or names.get(key, key) or claim.metric or "the first ranking metric"
     if isinstance(claim, Published):
         return f"{short} = {claim.value:g} ± {claim.tolerance:g}"
-    bound = f"> -{claim.margin:g}" if isinstance(claim, NonInferiority) else "> 0"
+    margin = claim.margin if isinstance(claim, NonInferiority | Monotone) else 0.0
+    bound = f"> -{margin:g}" if margin else "> 0"
+    if isinstance(claim, Monotone):
+        return f"every difference of {short} {bound}"
     return f"{short} {bound}" if claim.control is None else f"difference of {short} {bound}"
 
 

@@ -16,30 +16,29 @@ from statistics import fmean, variance
 from typing import Any
 
 from merbench.charts import require_matplotlib
-from merbench.claims.condition import corrupted_submissions, require_vectors, step_of
+from merbench.claims.condition import Condition, condition_of, corrupted_submissions, require_modalities
 from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
 from merbench.corruptions import Step
 from merbench.engine import ShowProgress, named_progress
-from merbench.errors import UndefinedMetric, UnknownName, UsageError, WithheldReference, listed
+from merbench.errors import UndefinedMetric, UnknownName, UsageError, WithheldReference, listed, plural
 from merbench.files.reading import sha256_bytes
-from merbench.scoring import resampling_of, seed_differences
+from merbench.scoring import Resampling, SeedDraws, resampling_of, seed_draws, seed_interval, weighted_sum
 from merbench.scoring.comparison import with_metric
 from merbench.significance import t_ends
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
-from merbench.training.claim import Inequality, NonInferiority, Place, Published, Side
+from merbench.training.claim import Monotone, Place, Published, Scored, Side
 from merbench.training.declaration import read_baseline
 from merbench.training.plan import Plan, with_learning
+from merbench.training.protocol import Setup, Storable
 from merbench.training.records import StoredRun, read_run
 from merbench.training.run import kept_run, run_baseline
 from merbench.training.selection import ranking_signs
 from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.result import BEST
 from merbench.training.tuning.trials import SearchSettings, require_optuna, tune
-
-Scored = Inequality | NonInferiority | Published
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,20 +114,20 @@ class Check:
         claim: the claim.
         key: the key of the metric; the name of the diagnostic where one is claimed.
         plan: what is learned from and answered at the place.
-        sides: the runs of the system, then those of the control, where there is one.
-        condition: what is done to the features of the test samples; None: nothing.
+        condition: what is done to the features of the test samples.
+        sides: of the system, then of the control, where there is one, the runs for every value of the condition.
     """
 
     claim: Scored
     key: str
     plan: Plan = field(repr=False)
-    sides: tuple[tuple[KeptRun, ...], ...]
-    condition: Step | None = None
+    condition: Condition
+    sides: tuple[tuple[tuple[KeptRun, ...], ...], ...]
 
     @property
     def runs(self) -> Iterator[KeptRun]:
         """All runs that are needed."""
-        return (run for side in self.sides for run in side)
+        return (run for side in self.sides for runs in side for run in runs)
 
     @property
     def data_signature(self) -> dict[str, str]:
@@ -147,29 +146,75 @@ class Check:
 
     def measured(self) -> Measured:
         """Return what the runs show; they have been trained."""
-        claim, chosen = self.claim, [self._best(side) for side in self.sides]
-        remark = "; ".join(
-            f"best feature of the {name}: {listed(list(run.record.features))}"
-            for name, side, run in zip(("system", "control"), self.sides, chosen, strict=False)
-            if len(side) > 1
+        chosen = [[self._best(runs) for runs in side] for side in self.sides]
+        remarks = [
+            f"best feature of the {name}: {listed(list({each: 0 for run in best for each in run.record.features}))}"
+            for name, side, best in zip(("system", "control"), self.sides, chosen, strict=False)
+            if any(len(runs) > 1 for runs in side)
+        ]
+        measured = (
+            self._over_seeds([best[0] for best in chosen]) if self.claim.is_over_seeds else self._compared(chosen)
         )
-        if claim.is_over_seeds:
-            return replace(self._over_seeds(chosen), remark=remark)
-        test = replace(self.plan.test, track=with_metric(self.plan.track, self.key))  # nothing else is resampled
-        system, control = (self._submissions(side, run, test) for side, run in zip(self.sides, chosen, strict=True))
-        differences = seed_differences(system, control, ("system", "control"), resampling_of(test))
-        row = next(each for each in differences if each.key == self.key)
-        difference, low, high = row.difference, row.low, row.high
-        if not row.higher_is_better:
-            difference, low, high = -difference, None if high is None else -high, None if low is None else -low
-        return Measured((difference,), low, high, self.key, row.value_a, row.value_b, remark)
+        return replace(measured, remark="; ".join(text for text in (measured.remark, *remarks) if text))
 
-    def _submissions(self, side: Sequence[KeptRun], run: StoredRun, test: Candidates) -> list[Submission]:
-        """Return what a run answered, one submission a seed, or what it answers under the condition."""
-        if self.condition is None:
+    def _compared(self, chosen: Sequence[Sequence[StoredRun]]) -> Measured:
+        """Return the difference between the sides; of a monotone claim that between two values of a condition."""
+        test = replace(self.plan.test, track=with_metric(self.plan.track, self.key))  # nothing else is resampled
+        how = replace(resampling_of(test).in_range(), method="t")
+        drawn = [
+            [
+                seed_draws(self._submissions(n, runs, run, test), name, how)
+                for n, (runs, run) in enumerate(zip(side, best, strict=True))
+            ]
+            for name, side, best in zip(("system", "control"), self.sides, chosen, strict=False)
+        ]
+        if isinstance(self.claim, Monotone):
+            return self._weakest(drawn[0], how)
+        sides = [weighted_sum(each, self.condition.summed) for each in drawn]
+        n = len(self.condition.values)
+        remark = "area over rates" if self.condition.is_area else f"mean of {n} conditions" if n > 1 else ""
+        return self._difference(sides, (sides[0].values[self.key], sides[1].values[self.key]), how, remark)
+
+    def _weakest(self, drawn: Sequence[SeedDraws], how: Resampling) -> Measured:
+        """Return the difference between two values of a condition that decides."""
+        pairs, values = self.condition.pairs, self.condition.values
+        measured = [
+            self._difference(
+                [weighted_sum([drawn[more], drawn[less]], (1.0, -1.0))],
+                (drawn[more].values[self.key], drawn[less].values[self.key]),
+                how,
+                f"{values[more]} against {values[less]}, which decides of {plural(len(pairs), 'difference')}",
+            )
+            for more, less in pairs
+        ]
+        margin = self.claim.margin if isinstance(self.claim, Monotone) else 0.0
+
+        def order(each: Measured) -> tuple[bool, float]:
+            is_above = each.high is None or each.high > -margin
+            end = each.low if is_above else each.high
+            return is_above, -math.inf if end is None else end
+
+        return min(measured, key=order)
+
+    def _difference(
+        self, drawn: Sequence[SeedDraws], values: tuple[float, float], how: Resampling, remark: str
+    ) -> Measured:
+        """Return a difference with its interval, positive where the first of two values is the better one."""
+        difference = drawn[0].values[self.key] - sum(each.values[self.key] for each in drawn[1:])
+        low, high = seed_interval(self.key, drawn, how)
+        is_higher = {spec.key: spec.metric.higher_is_better for spec in self.plan.track.metrics}
+        if not is_higher.get(self.key, True):
+            difference, low, high = -difference, None if high is None else -high, None if low is None else -low
+        return Measured((difference,), low, high, self.key, *values, remark)
+
+    def _submissions(self, n: int, runs: Sequence[KeptRun], run: StoredRun, test: Candidates) -> list[Submission]:
+        """Return what a run answered, one submission a seed, or what it answers under a value of the condition."""
+        step = self.condition.steps[n]
+        if step is None:
             return [read_submission(path, test) for path in run.submissions]
-        (kept,) = (each for each in side if each.run_folder == run.folder)
-        submissions = corrupted_submissions(run, kept.trainings.plan, self.condition, kept.settings.device)
+        (kept,) = (each for each in runs if each.run_folder == run.folder)
+        names = [name for each in self.runs for name in each.trainings.plan.features]
+        submissions = corrupted_submissions(run, kept.trainings.plan, step, names, kept.settings.device)
         return [replace(each, candidates=test) for each in submissions]
 
     def _best(self, side: Sequence[KeptRun]) -> StoredRun:
@@ -222,8 +267,23 @@ def check_of(
         UsageError: a baseline cannot be run there.
         WithheldReference: references are withheld.
     """
-    runs = tuple(tuple(_runs(claim, place, track, folder, side, *how)) for folder, side in sides)
-    check = Check(claim, key, runs[0][0].trainings.plan, runs, step_of(claim, place))
+    condition, (device, root) = condition_of(claim, place), how
+
+    def runs(folder: Path, side: Side, step: Step | None) -> tuple[KeptRun, ...]:
+        declared = read_baseline(folder)
+        settings = RunSettings(
+            preset=side.preset,
+            learning=condition.learning(place, side, step),
+            device=device,
+            seeds=list(range(claim.seeds if declared.uses_seed else 1)),
+            features=side.features or place.features,
+            options=given_options(declared, side, place),
+            intervals=False,
+        )
+        return tuple(_runs(KeptRun(track, folder.absolute(), settings, side.trials, root), side))
+
+    by_side = tuple(tuple(runs(folder, side, step) for step in condition.steps) for folder, side in sides)
+    check = Check(claim, key, by_side[0][0][0].trainings.plan, condition, by_side)
     test = check.plan.test
     if test.hidden:
         raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
@@ -233,30 +293,25 @@ def check_of(
         require_matplotlib()
     for run in check.runs:
         _ = run.folder
-        if check.condition is not None:
-            require_vectors(run.trainings.plan)
+        if any(condition.steps):
+            require_modalities(run.trainings.plan)
+            _require_models(run.trainings)
     return check
 
 
-def _runs(
-    claim: Scored, place: Place, track: Track, folder: Path, side: Side, device: str, root: Path
-) -> Iterator[KeptRun]:
-    declared = read_baseline(folder)
-    settings = RunSettings(
-        preset=side.preset,
-        learning={} if place.folds is None else {"folds": place.folds},
-        device=device,
-        seeds=list(range(claim.seeds if declared.uses_seed else 1)),
-        features=side.features or place.features,
-        options=given_options(declared, side, place),
-        intervals=False,
-    )
-    run = KeptRun(track, folder.absolute(), settings, side.trials, root)
+def _require_models(trainings: Trainings) -> None:
+    loaded = trainings.loaded
+    if not isinstance(loaded.build(trainings.options, Setup(device_name=trainings.settings.device)), Storable):
+        raise UsageError(f"baseline '{loaded.name}' does not store its models, so they cannot answer under a condition")
+
+
+def _runs(run: KeptRun, side: Side) -> Iterator[KeptRun]:
+    """Yield a run, or one of each feature."""
     if not side.best_feature:
         yield run
         return
     for name in run.trainings.plan.features:
-        yield replace(run, settings=replace(settings, features=[name]))
+        yield replace(run, settings=replace(run.settings, features=[name]))
 
 
 def metric_key(track: Track, name: str) -> str:

@@ -23,7 +23,7 @@ from merbench.files.reading import read_bounded, sha256_bytes, sha256_file
 from merbench.files.writing import write_text
 from merbench.scoring.signatures import minor_version
 from merbench.track import Track
-from merbench.training.claim import Claim, Exact, Inequality, NonInferiority, Place, Published, Side
+from merbench.training.claim import Claim, Exact, Place, Scored, Side
 from merbench.training.declaration import (
     BaselineDeclaration,
     Preset,
@@ -154,18 +154,31 @@ def keys_of(claims: Sequence[Claim]) -> Iterator[tuple[str, str]]:
 
 
 def place_names(claim: Claim) -> list[str]:
-    """Return the names of the places of a claim: the track, and features where they are declared."""
+    """Return the names of the places of a claim: the track, and what else is declared of it."""
     if isinstance(claim, Exact):
         return [""]
     names: list[str] = []
     for place in claim.on:
         name = place.track + (f" ({', '.join(place.features)})" if place.features else "")
+        if place.training:
+            name += f", training {', '.join(_texts(place.training))}"
         if place.condition:
-            parameters = [f"{key} {value}" for key, value in place.condition.items() if key != "corruption"]
-            name += f" under {', '.join([str(place.condition.get('corruption')), *parameters])}"
+            parameters = {key: value for key, value in place.condition.items() if key != "corruption"}
+            name += f" under {', '.join([str(place.condition.get('corruption')), *_texts(parameters)])}"
         same = sum(other.partition(" #")[0] == name for other in names)
         names.append(f"{name} #{same + 1}" if same else name)
     return names
+
+
+def _texts(values: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key} {' '.join(map(_text, value)) if isinstance(value, list) else _text(value)}"
+        for key, value in values.items()
+    ]
+
+
+def _text(value: Any) -> str:
+    return ", ".join(_texts(value)) if isinstance(value, Mapping) else str(value)
 
 
 def exact_signature(folder: Path, claim: Exact) -> Signature:
@@ -219,7 +232,7 @@ def _digest(claim: Claim, without: set[str]) -> str:
 
 
 def scored_signature(
-    claim: Inequality | NonInferiority | Published,
+    claim: Scored,
     place: Place,
     track: Track | None,
     key: str,

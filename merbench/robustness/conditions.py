@@ -174,8 +174,9 @@ def _with_text(samples: FeatureSet, text: Vectors, names: Sequence[str]) -> dict
 
 def _fitted(system: System, train: TrainingSet) -> _Fitted:
     if train.corruption is not None:
-        per_epoch = system.loaded.declaration.corrupts_per_epoch
-        train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch))
+        declared = system.loaded.declaration
+        how = {"per_epoch": declared.corrupts_per_epoch, "absent": declared.handles_missing}
+        train = replace(train, corruption=replace(train.corruption, **how))
     setup = with_folds_of(system.setup, train)
     options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
     baseline = system.loaded.build(options, setup)

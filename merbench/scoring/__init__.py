@@ -7,7 +7,7 @@ from merbench.scoring.items import items
 from merbench.scoring.power import power_of
 from merbench.scoring.samples import per_sample
 from merbench.scoring.scorecard import public_score, public_score_and_draws, score, score_and_draws
-from merbench.scoring.seeds import SeedDraws, seed_differences, seed_draws, seed_intervals
+from merbench.scoring.seeds import SeedDraws, seed_differences, seed_draws, seed_interval, seed_intervals, weighted_sum
 from merbench.scoring.signatures import signature
 from merbench.scoring.uncertainty import Resampling, bootstrap, percentile_bounds, resampling_of
 
@@ -36,6 +36,8 @@ __all__ = [
     "score_and_draws",
     "seed_differences",
     "seed_draws",
+    "seed_interval",
     "seed_intervals",
     "signature",
+    "weighted_sum",
 ]

@@ -43,12 +43,14 @@ class SeedDraws:
         values: mean of the runs, by key.
         draws: the mean in every resample of the samples, by key.
         with_seeds: the same with the seeds resampled as well.
+        widths: how far two values can be from each other, by key.
     """
 
     n: int
     values: Mapping[str, float]
     draws: Draws
     with_seeds: Draws
+    widths: Mapping[str, float]
 
 
 def seed_draws(runs: Sequence[Submission], name: str, how: Resampling) -> SeedDraws:
@@ -71,7 +73,28 @@ def seed_draws(runs: Sequence[Submission], name: str, how: Resampling) -> SeedDr
         again = sum((count * run[key] for count, run in zip(counts, of_runs, strict=True)), np.zeros_like(centre)) / n
         with_seeds[key] = centre + scale * (again - centre)
     values = {key: math.fsum(run[key] for run in plain) / n for key in plain[0]}
-    return SeedDraws(n, values, mean, with_seeds)
+    ranges = ranges_of(systems[0])
+    widths = {key: high - low for key, (low, high) in ((key, ranges.get(key, (0.0, 1.0))) for key in values)}
+    return SeedDraws(n, values, mean, with_seeds, widths)
+
+
+def weighted_sum(draws: Sequence[SeedDraws], weights: Sequence[float]) -> SeedDraws:
+    """Return the draws of a weighted sum of values that the same seeds have, such as those under several conditions.
+
+    All are draws of one name, so that the values of a seed are taken together.
+    """
+
+    def summed(kind: str, key: str) -> Values:
+        return np.asarray(sum(weight * getattr(each, kind)[key] for weight, each in zip(weights, draws, strict=True)))
+
+    keys = list(draws[0].values)
+    return SeedDraws(
+        draws[0].n,
+        {key: float(summed("values", key)) for key in keys},
+        {key: summed("draws", key) for key in keys},
+        {key: summed("with_seeds", key) for key in keys},
+        {key: draws[0].widths[key] * math.fsum(map(abs, weights)) for key in keys},
+    )
 
 
 def seed_differences(
@@ -93,13 +116,11 @@ def seed_differences(
     """
     how = replace(how.in_range(), method="t")
     first, second = (seed_draws(runs, name, how) for runs, name in zip((a, b), names, strict=True))
-    widths = {key: high - low for key, (low, high) in ranges_of(align(a[0])).items()}
     made = []
     for item in scores_of(how.candidates.track, first.values, {}):
         key = item.key
         value_a, value_b = first.values[key], second.values[key]
-        low, high = _ends(value_a - value_b, key, (first, second), how)
-        width = widths.get(key, 1.0)
+        low, high = seed_interval(key, (first, second), how)
         made.append(
             Difference(
                 *names,
@@ -108,14 +129,26 @@ def seed_differences(
                 value_a=value_a,
                 value_b=value_b,
                 difference=value_a - value_b,
-                low=None if low is None else max(low, -width),
-                high=None if high is None else min(high, width),
+                low=low,
+                high=high,
                 p=None,
                 p_holm=None,
                 higher_is_better=item.higher_is_better,
             )
         )
     return made
+
+
+def seed_interval(key: str, systems: Sequence[SeedDraws], how: Resampling) -> tuple[float | None, float | None]:
+    """Return the ends of the interval of the difference between two systems, or of a difference that one has.
+
+    The second one is that of values of the same seeds; see `weighted_sum`. The ends are None where there are too few
+    clusters, or nothing varies.
+    """
+    estimate = systems[0].values[key] - sum(system.values[key] for system in systems[1:])
+    low, high = _ends(estimate, key, systems, how)
+    most = systems[0].widths[key]
+    return None if low is None else max(low, -most), None if high is None else min(high, most)
 
 
 def seed_intervals(runs: Sequence[Submission], drawn: SeedDraws, how: Resampling) -> dict[str, Interval]:

@@ -12,6 +12,10 @@ FEWEST_SEEDS = 5
 """How many seeds a claim about scores needs at least."""
 
 
+Weights = Literal["shared", "per-condition"]
+"""Whether one model answers under all conditions, or one for each, trained on features that are corrupted alike."""
+
+
 class Side(Declaration):
     """One of two systems that are compared."""
 
@@ -23,6 +27,9 @@ class Side(Declaration):
     best_feature: bool = False
     # options are searched first with so many trials, as by `merbench tune`; 0: they are not
     trials: int = Field(default=0, ge=0)
+    # keys of the track's `[training]` that differ, besides those of the place
+    training: dict[str, Any] = Field(default={})
+    weights: Weights | None = None  # None: those of the condition
 
 
 class Place(Declaration):
@@ -32,7 +39,10 @@ class Place(Declaration):
     features: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)  # None: as `run-baseline` does
     options: dict[str, Any] = Field(default={})  # of both sides: the budget, such as the number of epochs
     folds: int | None = Field(default=None, ge=2)
-    # `corruption` and its parameters: done to the features of the test samples; empty: nothing
+    # keys of the track's `[training]` that differ, such as the share of labels or corruptions of features
+    training: dict[str, Any] = Field(default={})
+    # `corruption` and its parameters, one of which may have several values: done to the features of the test samples;
+    # and `weights`; empty: nothing is done
     condition: dict[str, Any] = Field(default={})
 
 
@@ -97,6 +107,13 @@ class NonInferiority(_Scored):
     margin: float = Field(gt=0)
 
 
+class Monotone(_Scored):
+    """A system is better with every modality more, or at each value of a condition than at the next."""
+
+    check: Literal["monotone"]
+    margin: float = Field(default=0.0, ge=0)
+
+
 class Published(_Scored):
     """A published value is reached on the samples that it was published for, within a tolerance."""
 
@@ -109,8 +126,12 @@ KINDS: dict[str, type[_Claim]] = {
     "exact": Exact,
     "inequality": Inequality,
     "non-inferiority": NonInferiority,
+    "monotone": Monotone,
     "number": Published,
 }
 """What a claim may be, by its `check`."""
 
-Claim = Annotated[Exact | Inequality | NonInferiority | Published, Field(discriminator="check")]
+Scored = Inequality | NonInferiority | Monotone | Published
+"""A claim about scores."""
+
+Claim = Annotated[Exact | Scored, Field(discriminator="check")]

@@ -10,7 +10,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,9 @@ from merbench.training.sequences import Rows, Sequences, Vectors
 Mask = NDArray[np.bool_]
 Values = Mapping[str, Vectors]
 Lengths = Mapping[str, Rows]
+Values64 = NDArray[np.float64]
+Moments = Mapping[str, tuple[Values64, Values64]]
+"""Mean and deviation, `(d,)` each, by feature."""
 
 _ROWS_AT_ONCE = 256
 
@@ -36,13 +39,16 @@ class Draws:
         corruption: what is done to which features.
         samples: the samples, to which rows refer.
         seed: seed of the training.
+        what: what the steps are, for messages.
 
     Raises:
         UsageError: no feature has a known modality, or a step cannot be applied to such features.
     """
 
-    def __init__(self, corruption: FeatureCorruption, samples: FeatureSet, seed: int = 0) -> None:
-        self.corruption, self.seed = corruption, seed
+    def __init__(
+        self, corruption: FeatureCorruption, samples: FeatureSet, seed: int = 0, what: str = "training corruption"
+    ) -> None:
+        self.corruption, self.seed, self._what = corruption, seed, what
         self.ids: list[str] = samples.ids.to_pylist()
         self.features: dict[str, list[str]] = {}  # by modality
         for name in samples.sequences:
@@ -50,7 +56,7 @@ class Draws:
                 self.features.setdefault(corruption.modalities[name], []).append(name)
         if not self.features:
             raise UsageError(
-                f"training corruptions: no feature has a known modality: {listed(list(samples.sequences))}; its name "
+                f"{what}s: no feature has a known modality: {listed(list(samples.sequences))}; its name "
                 "begins with audio, video or text, or merbench extracted it"
             )
         sequences = samples.sequences
@@ -104,7 +110,7 @@ class Draws:
                     masks = removed_modalities(step, names, [self.ids[row] for row in rows.tolist()], seed=seed)
                 except Inapplicable as error:
                     if len(rows) == len(self.ids):
-                        raise _inapplicable(step, error) from error
+                        raise self._inapplicable(step, error) from error
                     continue
                 for place, name in enumerate(names):
                     removed[name][rows] = masks[:, place]
@@ -128,7 +134,7 @@ class Draws:
             try:
                 after = step.corruption.apply(ones, rng, step.draws(self.corruption.seed, "", rng))
             except Inapplicable as error:
-                raise _inapplicable(step, error) from error
+                raise self._inapplicable(step, error) from error
             for modality, name in names.items():
                 width = int(parts[modality].lengths.max())
                 kept[name] = np.ones((len(self.ids), width), dtype=np.bool_)
@@ -140,7 +146,7 @@ class Draws:
     def _drop(self, step: Step, kept: Mapping[str, Mask], rows: Rows, values: Mapping[str, Vectors]) -> None:
         for name, array in values.items():
             if array.ndim != 3:
-                raise UsageError(f"training corruption {step.step_name}: '{name}' is read as one vector per sample")
+                raise UsageError(f"{self._what} {step.step_name}: '{name}' is read as one vector per sample")
             array *= kept[name][rows][:, : array.shape[1], None]
 
     def _apply(
@@ -172,16 +178,15 @@ class Draws:
                 for name, values in own.items():
                     values[...] = after[name]
         if problem is not None and number not in self._applied:
-            raise UsageError(f"training corruption {problem}")
+            raise UsageError(f"{self._what} {problem}")
+
+    def _inapplicable(self, step: Step, error: Inapplicable) -> UsageError:
+        return UsageError(f"{self._what} {step.step_name}: {error}")
 
 
 def _sample(values: Vectors, lengths: Rows, place: int) -> Vectors:
     """Return the values of one sample, which can be written to: a vector, or its frames."""
     return values[place] if values.ndim == 2 else values[place, : lengths[place]]
-
-
-def _inapplicable(step: Step, error: Inapplicable) -> UsageError:
-    return UsageError(f"training corruption {step.step_name}: {error}")
 
 
 def _alike(present: Mapping[str, Mask]) -> Iterator[tuple[list[str], Rows]]:
@@ -203,40 +208,60 @@ def _is_left(values: Vectors, lengths: Rows) -> Mask:
 def frozen(train: TrainingSet) -> TrainingSet:
     """Return samples whose features are corrupted once, unless the baseline draws itself for every epoch.
 
-    Draws are those of epoch 0. Features are standardised by the samples that are learned from, and brought back to
-    their own scale, on which a missing one is the mean. The mean of samples that a model is validated on, or that it
-    answers, would show in what it learns from: this is called with what one model learns from and its development set.
+    Features are standardised by the samples that are learned from. The mean of samples that a model is validated on, or
+    that it answers, would show in what it learns from: this is called with what one model learns from and its
+    development set.
     """
     if train.corruption is None or train.corruption.per_epoch:
         return train
-    draws, samples = Draws(train.corruption, train.samples), train.samples
-    moments = {name: part.select(train.learned).moments() for name, part in samples.sequences.items()}
+    moments = {name: part.select(train.learned).moments() for name, part in train.samples.sequences.items()}
+    draws = Draws(train.corruption, train.samples)
+    return replace(train, samples=corrupted(draws, train.samples, [moments]), corruption=None)
+
+
+def corrupted(draws: Draws, samples: FeatureSet, moments: Sequence[Moments], of_row: Rows | None = None) -> FeatureSet:
+    """Return samples with the features of epoch 0, on the scale on which they are stored.
+
+    Where nothing of a feature is left, it has the mean, or, where the corruption says so, the sample lacks it. Values
+    that are not changed keep all of their bits.
+
+    Args:
+        draws: what is done to these samples.
+        samples: the samples.
+        moments: mean and deviation of every feature, by which it is standardised; several for models of several parts.
+        of_row: `(n,)` which of the moments are those of a sample; None: the first.
+    """
+    of_row = np.zeros(len(samples), dtype=np.int64) if of_row is None else of_row
     changed = {
         name: Sequences(
             np.empty((int(part.lengths.sum()), part.width), dtype=np.float32),
             np.cumsum(part.lengths) - part.lengths,
             part.lengths,
+            None if part.times is None else np.concatenate([part.times[part.rows_of(row)] for row in range(len(part))]),
         )
         for name, part in samples.sequences.items()
     }
-    for start in range(0, len(train), _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(train)))
-        values = {name: _standardised(part.select(rows), *moments[name]) for name, part in samples.sequences.items()}
-        lengths = {name: part.lengths[rows] for name, part in samples.sequences.items()}
-        corrupted, _ = draws.corrupted(0, rows, values, lengths)
-        for name, array in corrupted.items():
-            mean, deviation = moments[name]
-            own = array * deviation + mean
+    kept = {name: np.arange(len(samples), dtype=np.int64) for name in changed}
+    for start in range(0, len(samples), _ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(samples)))
+        scales = [moments[number] for number in of_row[rows].tolist()]
+        parts = samples.sequences.items()
+        before = {name: _standardised(part, rows, [scale[name] for scale in scales]) for name, part in parts}
+        lengths = {name: part.lengths[rows] for name, part in parts}
+        after, left = draws.corrupted(0, rows, {name: values.copy() for name, values in before.items()}, lengths)
+        for name, part in parts:
+            if draws.corruption.absent:
+                kept[name][rows[_is_left(before[name], lengths[name]) & (left[name] == 0)]] = -1
             for place, row in enumerate(rows.tolist()):
-                stored = changed[name].of(row)
-                stored[...] = own[place] if own.ndim == 2 else own[place, : len(stored)]
-    return replace(train, samples=replace(samples, sequences=changed), corruption=None)
+                (mean, deviation), own = scales[place][name], _sample(after[name], lengths[name], place)
+                is_same = own == _sample(before[name], lengths[name], place)
+                changed[name].of(row)[...] = np.where(is_same, part.of(row), own * deviation + mean)
+    return replace(samples, sequences={name: part.select(kept[name]) for name, part in changed.items()})
 
 
-def _standardised(part: Sequences, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Vectors:
-    """Return the standardised vectors `(k, d)` of samples, or, where one has several rows, padded sequences."""
-    longest = int(part.lengths.max(initial=1))
-    values = np.zeros((len(part), longest, part.width), dtype=np.float32)
-    for row in range(len(part)):
-        values[row, : part.lengths[row]] = (part.of(row) - mean) / deviation
-    return values[:, 0] if longest == 1 else values
+def _standardised(part: Sequences, rows: Rows, moments: Sequence[tuple[Values64, Values64]]) -> Vectors:
+    """Return the standardised vectors `(k, d)` of some samples, or padded sequences where a sample has several rows."""
+    values = np.zeros((len(rows), int(part.lengths[rows].max(initial=1)), part.width), dtype=np.float32)
+    for place, (row, (mean, deviation)) in enumerate(zip(rows.tolist(), moments, strict=True)):
+        values[place, : part.lengths[row]] = (part.of(row) - mean) / deviation
+    return values if part.lengths.max(initial=1) > 1 else values[:, 0]

@@ -95,7 +95,8 @@ class Plan(Learnable):
             partial=declared.handles_unknown,
         )
         if train.corruption is not None:
-            train = replace(train, corruption=replace(train.corruption, per_epoch=declared.corrupts_per_epoch))
+            how = {"per_epoch": declared.corrupts_per_epoch, "absent": declared.handles_missing}
+            train = replace(train, corruption=replace(train.corruption, **how))
         return replace(train, track=self.track)
 
     def test_set(self) -> FeatureSet:

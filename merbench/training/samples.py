@@ -9,7 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -70,6 +70,10 @@ class FeatureSet:
         """Number of values of all features of all samples, one row for each sample."""
         return sum(len(sequences) * sequences.width for sequences in self.sequences.values())
 
+    def of_features(self, names: Sequence[str]) -> FeatureSet:
+        """Return the samples with some of their features."""
+        return replace(self, sequences={name: self.sequences[name] for name in names})
+
     def select(self, rows: Rows) -> FeatureSet:
         """Return some of the samples; no feature is copied."""
         taken = pa.array(rows)
@@ -98,12 +102,14 @@ class FeatureCorruption:
         seed: seed of the track.
         modalities: the modality of every feature that has one.
         per_epoch: whether the baseline draws itself, for every epoch; else it is given features that are `frozen`.
+        absent: whether a sample then lacks a feature of which nothing is left; else it has the mean.
     """
 
     steps: tuple[Step, ...]
     seed: int
     modalities: Mapping[str, str]
     per_epoch: bool = False
+    absent: bool = False
 
     def epoch_seed(self, epoch: int, seed: int) -> int:
         """Return the seed of an epoch from 1 of a training with a seed; that of epoch 0 is the track's."""

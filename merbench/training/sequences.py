@@ -80,8 +80,12 @@ class Sequences:
 
     def of(self, row: int) -> Vectors:
         """Return the `(length, d)` rows of one sample; no values are copied."""
-        start = self.starts[row]
-        return self.values[start : start + self.lengths[row]]
+        return self.values[self.rows_of(row)]
+
+    def rows_of(self, row: int) -> slice:
+        """Return where the rows of one sample are."""
+        start = int(self.starts[row])
+        return slice(start, start + int(self.lengths[row]))
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and population deviation, `(d,)` each, over the rows of all samples; 1 where rows are equal."""

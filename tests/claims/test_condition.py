@@ -68,7 +68,83 @@ def test_a_condition_is_in_the_signature(claimant: Claimant) -> None:
     assert not stored_claims(["means"]).results[0].stored
 
 
+def under(condition: str) -> str:
+    return PLACE.format(f", condition = {{ {condition} }}")
+
+
+def values(*places: str) -> list[float]:
+    """Return the difference that a claim has at each of some places."""
+    rows = check_claims(["means"]).results
+    assert [row.why for row in rows] == [""] * len(rows) and len(rows) == len(places)
+    return [row.measured.values[0] for row in rows if row.measured is not None]
+
+
+def test_several_rates_are_an_area_and_several_patterns_a_mean(claimant: Claimant) -> None:
+    rates = [under(f'corruption = "gcnet_missing", rate = {rate}') for rate in (0.0, 0.3, 0.7, "[0.0, 0.3, 0.7]")]
+    patterns = [under(f'corruption = "modality_pattern", pattern = {each}') for each in ('"a"', '"vt"', '["a", "vt"]')]
+    claimant(CLAIM.format(", ".join([*rates, *patterns])))
+    zero, low, high, area, single, double, mean = values(*rates, *patterns)
+    # by trapezoids: 0.3 * (zero + low) / 2 + 0.4 * (low + high) / 2
+    assert area == pytest.approx(0.15 * zero + 0.35 * low + 0.2 * high, abs=1e-12)
+    assert mean == pytest.approx((single + double) / 2, abs=1e-12)
+    every = check_claims(["means"]).results
+    assert [row.place.partition(" under ")[2] for row in (every[3], every[6])] == [
+        "gcnet_missing, rate 0.0 0.3 0.7",
+        "modality_pattern, pattern a vt",
+    ]
+    remarks = [row.measured.remark for row in every if row.measured is not None]
+    assert remarks == ["", "", "", "area over rates", "", "", "mean of 2 conditions"]
+    assert len(list(Path("runs").rglob("run.json"))) == 2  # one model of each side for all
+
+
+def test_a_model_for_every_condition_is_trained_under_it_and_rate_0_is_the_clean_run(claimant: Claimant) -> None:
+    own = 'corruption = "gcnet_missing", weights = "per-condition", rate = '
+    places = [PLACE.format(""), under(own + "0.5"), under(own + "[0.0, 0.5]")]
+    claimant(CLAIM.format(", ".join(places)))
+    clean, half, area = values(*places)
+    assert area == pytest.approx(0.25 * clean + 0.25 * half, abs=1e-12)
+    runs = [read_run(path.parent) for path in Path("runs").rglob("run.json")]
+    declared = [run.track().training.corruptions for run in runs]
+    assert sorted(len(each) for each in declared) == [0, 0, 1, 1]
+    assert {(each[0].name, each[0].parameters["rate"]) for each in declared if each} == {("gcnet_missing", 0.5)}
+
+
+def test_a_side_may_be_trained_otherwise(claimant: Claimant) -> None:
+    every = 'training = { corruptions = [{ name = "gcnet_missing", rate = { uniform = [0.0, 0.7] } }] }'
+    claim = CLAIM.replace("{{ C = 0.1 }}", "{{ C = 0.1 }}, " + every.replace("{", "{{").replace("}", "}}"))
+    claim = claim.replace("{{ C = 1e-6 }}", '{{ C = 0.1 }}, weights = "per-condition"')
+    claimant(claim.format(under('corruption = "gcnet_missing", rate = [0.3, 0.5]')))
+    values("")
+    runs = [read_run(path.parent).track().training.corruptions for path in Path("runs").rglob("run.json")]
+    rates = sorted(str(each[0].parameters["rate"]) for each in runs)
+    assert rates == ["0.3", "0.5", "{'uniform': [0.0, 0.7]}"]
+
+
+def test_a_monotone_claim_is_decided_by_one_pair(claimant: Claimant) -> None:
+    claim = CLAIM.replace("inequality", "monotone").replace("control", "# control")
+    places = [
+        under(f'corruption = "modality_pattern", pattern = {each}')
+        for each in ('["a", "avt", "av"]', '["avt", "av"]', '["av", "a"]')
+    ]
+    claimant(claim.format(", ".join(places)))
+    both, first, second = (row.measured for row in check_claims(["means"]).results)
+    assert both is not None and first is not None and second is not None
+    assert both in (replace(each, remark=both.remark) for each in (first, second))
+    assert both.remark.endswith(", which decides of 2 differences")
+    assert first.system is not None and first.control is not None
+    assert first.values[0] == pytest.approx(first.system - first.control, abs=1e-12)
+    # an exact copy of the rule: what does not hold comes first, then the lowest end
+    order = [(each.high > 0, each.low if each.high > 0 else each.high) for each in (first, second)]
+    assert replace(both, remark="") == replace((first, second)[order.index(min(order))], remark="")
+
+
 BAD = [
+    (CLAIM.format(under('corruption = "gcnet_missing", rate = [0.1, 0.1]')), "claims[0].on[0].condition: rate: needs one value or more, each once"),
+    (CLAIM.format(under('corruption = "imbalanced_missing", audio = [0.1, 0.2], text = [0.1, 0.2]')), "one parameter may have several values, and not audio, text"),
+    (CLAIM.format(under('corruption = "gcnet_missing", rate = 0.5, weights = "per-conditoin"')), "no weights named 'per-conditoin'; did you mean 'per-condition'?"),
+    (CLAIM.format(PLACE.format(", training = { fold = 3 }")), "claims[0].on[0]: mer-multi: [training]"),
+    (CLAIM.replace("1e-6 }}", '1e-6 }}, weights = "shared"').format(PLACE.format("")), "weights of a side need a condition"),
+    (CLAIM.replace("inequality", "monotone").replace("control", "# control").format(under('corruption = "modality_pattern", pattern = ["a", "v"]')), "a monotone claim needs several values of one parameter"),
     (CLAIM.format(PLACE.format(ABSENT.replace("_absence", "_absense"))), "claims[0].on[0].condition: no corruption of features named 'modality_absense'; did you mean 'modality_absence'?"),
     (CLAIM.format(PLACE.format(ABSENT.replace("rate", "rat"))), "claims[0].on[0].condition: modality_absence: "),
     (CLAIM.format(PLACE.format(', condition = { corruption = "white_noise" }')), "no corruption of features named 'white_noise'"),
