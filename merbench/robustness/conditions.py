@@ -175,8 +175,8 @@ def _with_text(samples: FeatureSet, text: Vectors, names: Sequence[str]) -> dict
 def _fitted(system: System, train: TrainingSet) -> _Fitted:
     if train.corruption is not None:
         declared = system.loaded.declaration
-        how = {"per_epoch": declared.corrupts_per_epoch, "absent": declared.handles_missing}
-        train = replace(train, corruption=replace(train.corruption, **how))
+        per_epoch, absent = declared.corrupts_per_epoch, declared.handles_missing
+        train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch, absent=absent))
     setup = with_folds_of(system.setup, train)
     options, _ = select_options(system.loaded, system.options, system.choices, train, setup)
     baseline = system.loaded.build(options, setup)

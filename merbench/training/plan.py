@@ -95,8 +95,8 @@ class Plan(Learnable):
             partial=declared.handles_unknown,
         )
         if train.corruption is not None:
-            how = {"per_epoch": declared.corrupts_per_epoch, "absent": declared.handles_missing}
-            train = replace(train, corruption=replace(train.corruption, **how))
+            per_epoch, absent = declared.corrupts_per_epoch, declared.handles_missing
+            train = replace(train, corruption=replace(train.corruption, per_epoch=per_epoch, absent=absent))
         return replace(train, track=self.track)
 
     def test_set(self) -> FeatureSet:

@@ -209,11 +209,11 @@ BAD = [
     ('check = "inequality"\n' + ON, "claims[0]: needs a control, or a diagnostic that is to be above 0"),
     (BETTER + "seeds = 4", "claims[0].seeds: 4 is not at least 5"),
     (BETTER + 'name = "x"', "duplicate key"),
-    ('check = "inequalty"\n' + ON, "claims[0].check: 'inequalty' is not one of exact, inequality, non-inferiority, number; did you mean 'inequality'?"),
+    ('check = "inequalty"\n' + ON, "claims[0].check: 'inequalty' is not one of exact, inequality, non-inferiority, monotone, number; did you mean 'inequality'?"),
     (ON, "claims[0].check: is missing"),
     (BETTER.replace("control", "contrl"), "claims[0].contrl: is not a known key; allowed: name, says, source, on, system, metric, seeds, check, control, diagnostic; did you mean 'control'?"),
-    (BETTER.replace("{ options =", "{ option ="), "claims[0].control.option: is not a known key; allowed: baseline, preset, options, features, best_feature, trials; did you mean 'options'?"),
-    (BETTER.replace("track =", "trck ="), "claims[0].on[0].trck: is not a known key; allowed: track, features, options, folds, condition; did you mean 'track'?"),
+    (BETTER.replace("{ options =", "{ option ="), "claims[0].control.option: is not a known key; allowed: baseline, preset, options, features, best_feature, trials, training, weights; did you mean 'options'?"),
+    (BETTER.replace("track =", "trck ="), "claims[0].on[0].trck: is not a known key; allowed: track, features, options, folds, training, condition; did you mean 'track'?"),
     ('check = "exact"\ncomputes = "parameters"\nvalue = 1', "claims[0]: claim 'claim-0': parameters need widths by feature, and labels by target"),
 ]  # fmt: skip
 
