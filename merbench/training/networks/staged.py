@@ -32,7 +32,7 @@ TEACHER = "teacher"
 class Taught(Protocol):
     """A network that begins from a teacher."""
 
-    def learn_from(self, teacher: nn.Module) -> None:
+    def learn_from(self, teacher: Any) -> None:
         """Take what it needs of the teacher of its fold, once, before it is trained."""
 
 
