@@ -27,6 +27,16 @@ Modality = Literal["audio", "video", "text"]
 
 MODALITIES: tuple[Modality, ...] = ("audio", "video", "text")
 
+NAMED: dict[str, Modality] = {
+    "audio": "audio",
+    "voice": "audio",
+    "speech": "audio",
+    "video": "video",
+    "face": "video",
+    "text": "text",
+}
+"""How the name of a feature without a record begins -> its modality."""
+
 
 class Metadata(Declaration):
     """What a corpus is, where it comes from and who may use it."""

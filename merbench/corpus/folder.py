@@ -23,7 +23,7 @@ from merbench.corpus.contents import feature_digest, table_digest, type_name
 from merbench.corpus.declaration import (
     FILE_NAME,
     ID,
-    MODALITIES,
+    NAMED,
     REFERENCE_FILE,
     SAMPLES_FILE,
     SPLIT,
@@ -117,7 +117,7 @@ class Corpus:
     def modality(self, name: str) -> Modality | None:
         """Return the modality of a feature: of what it was extracted from, else the one its name begins with."""
         record = self.declaration.extracted.get(name)
-        named = (modality for modality in MODALITIES if name.startswith(modality))
+        named = (modality for word, modality in NAMED.items() if name.startswith(word))
         return next(named, None) if record is None else record.modality
 
     def modalities(self, names: Iterable[str]) -> dict[str, Modality]:

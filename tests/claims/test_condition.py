@@ -13,14 +13,19 @@ import pytest
 pytest.importorskip("sklearn")
 
 from merbench.claims import Settings, check_claims, stored_claims, write_results
+from merbench.claims.condition import corrupted_samples
 from merbench.corpus.candidates import open_candidates
+from merbench.corruptions import Step, generator
+from merbench.corruptions.missing import gcnet_masks
 from merbench.errors import UsageError
 from merbench.scoring import public_score
 from merbench.submission import read_submission
 from merbench.track import load_track
 from merbench.training import open_models, read_run
 from merbench.training.data import feature_set, training_candidates
+from merbench.training.declaration import load_baseline
 from merbench.training.output import submission_table
+from merbench.training.plan import make_plan
 from merbench.training.samples import FeatureSet
 from merbench.training.sequences import Sequences
 from tests.claims.conftest import BETTER, Claimant
@@ -163,3 +168,45 @@ def test_features_without_a_modality_cannot_be_corrupted(claimant: Claimant) -> 
     claimant(BETTER.replace('"small"', '"small"' + ABSENT))
     (row,) = check_claims(["means"]).failures
     assert row.why == "small: none of the features has a known modality, so nothing is corrupted"
+
+
+@pytest.mark.parametrize("name", ["context-gru", "logistic"])
+def test_vectors_and_dialogues_are_corrupted_as_they_are(name: str) -> None:
+    plan = make_plan(load_track("mer-multi"), load_baseline(name))
+    clean, declared = plan.test_set(), plan.loaded.declaration
+    samples = corrupted_samples(plan, Step("gcnet_missing", {"rate": 0.5}), plan.features)
+    assert (samples.dialogues is None) == (declared.samples != "dialogues")
+    if samples.dialogues is not None and clean.dialogues is not None:
+        np.testing.assert_array_equal(samples.dialogues.dialogue, clean.dialogues.dialogue)
+    by_modality = {clean.modalities[feature]: feature for feature in plan.features}
+    assert list(samples.sequences) == list(plan.features) and len(by_modality) == 3
+    learned = plan.training_set().samples.sequences
+    removed = 0
+    for row, sample_id in enumerate(clean.ids.to_pylist()):
+        kept = gcnet_masks(1, 3, 0.5, generator(plan.track.seed, "gcnet_missing", sample_id))[0]
+        for modality, is_kept in zip(("audio", "text", "video"), kept, strict=True):
+            feature = by_modality[modality]
+            before, after = (each.sequences[feature].of(row) for each in (clean, samples))
+            if is_kept:
+                np.testing.assert_array_equal(after, before)  # bit for bit
+                continue
+            removed += 1
+            if declared.handles_missing:
+                assert len(after) == 0
+            else:
+                rows = np.concatenate([learned[feature].of(each) for each in range(len(learned[feature]))])
+                np.testing.assert_allclose(
+                    after, np.tile(rows.mean(axis=0, dtype=np.float64), (len(after), 1)), atol=1e-6
+                )
+    assert removed
+
+
+def test_a_side_of_one_feature_lacks_it_where_all_features_do() -> None:
+    track = load_track("mer-multi")
+    every, single = (make_plan(track, load_baseline("boosting"), features) for features in (None, ["audio"]))
+    step = Step("gcnet_missing", {"rate": 0.5})
+    expected = corrupted_samples(every, step, every.features).sequences["audio"].present
+    own = corrupted_samples(single, step, every.features)
+    assert list(own.sequences) == ["audio"] and 0 < expected.sum() < len(expected)
+    np.testing.assert_array_equal(own.sequences["audio"].present, expected)
+    assert corrupted_samples(single, step, single.features).sequences["audio"].present.all()  # one is always left

@@ -514,6 +514,8 @@ class TestAddFeatures:
             {"mine.frames": record},
         )
         assert [added.modality(name) for name in added.features] == ["audio", None, "audio", "text"]
+        by_name = [added.modality(name) for name in ("face", "voice-votes", "speech", "av-votes")]
+        assert by_name == ["video", "audio", "audio", None]
         # another feature keeps it; a new feature of the same name does not have it
         assert add_features(added, {"x": vectors}).declaration.extracted == {"mine.frames": record}
         assert add_features(added, {"mine.frames": frames}, replace=True).declaration.extracted == {}

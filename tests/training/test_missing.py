@@ -18,6 +18,7 @@ from merbench.errors import UsageError
 from merbench.track import CorruptionSpec, Track
 from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, training_set
 from merbench.training.missing import Draws, frozen
+from merbench.training.missing import corrupted as corrupted_once
 from merbench.training.networks.batches import Batch, Data, DrawnCorruption
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.optimisation import Schedule
@@ -309,3 +310,38 @@ def test_a_baseline_that_draws_nothing_is_given_features_that_are_corrupted_once
         wanted = train.features["loud"][row] if audio else mean
         np.testing.assert_allclose(once.features["loud"][row], wanted, atol=1e-6)
         assert text or not np.allclose(once.features["quiet"][row], train.features["quiet"][row])
+
+
+def moments_of(samples: FeatureSet, rows: np.ndarray) -> dict[str, Any]:
+    return {name: part.select(rows).moments() for name, part in samples.sequences.items()}
+
+
+@pytest.mark.parametrize("absent", [False, True])
+def test_sequences_that_are_corrupted_once_lack_steps_and_keep_what_is_not_changed(absent: bool) -> None:
+    samples = frames()
+    own = replace(corruption(("step_drop", {"rate": 0.8})), absent=absent)
+    of_row = np.arange(N) % 2
+    moments = [moments_of(samples, np.arange(10)), moments_of(samples, np.arange(10, N))]
+    once = corrupted_once(Draws(own, samples), samples, moments, of_row)
+    known, lacking = CORRUPTIONS["step_drop"], 0
+    for row in range(N):
+        signal = {name: np.ones((samples.sequences[name].lengths[row], 1)) for name in ("audio", "text", "video")}
+        kept = known(signal, generator(2023, "step_drop-0", f"s{row:02}"), {"rate": 0.8})
+        for name, mask in kept.items():
+            before, after = samples.sequences[name].of(row), once.sequences[name].of(row)
+            if absent and not mask.any():
+                lacking += 1
+                assert len(after) == 0
+                continue
+            np.testing.assert_array_equal(after[mask[:, 0] == 1], before[mask[:, 0] == 1])
+            mean = samples.sequences[name].select(np.arange(10) if of_row[row] == 0 else np.arange(10, N)).moments()[0]
+            dropped = after[mask[:, 0] == 0]
+            np.testing.assert_allclose(dropped, np.tile(mean, (len(dropped), 1)), atol=1e-6)
+    assert bool(lacking) == absent
+
+
+def test_equal_samples_are_not_taken_for_samples_of_which_nothing_is_left() -> None:
+    samples = FeatureSet.of_vectors(pa.array(["a", "b"]), {"audio": np.ones((2, 3), np.float32)})
+    own = replace(corruption(("modality_absence", {"modality": "audio", "rate": 0.0})), absent=True)
+    once = corrupted_once(Draws(own, samples), samples, [moments_of(samples, np.arange(2))])
+    assert once.sequences["audio"].present.all()
