@@ -143,19 +143,24 @@ def condition_curve(
     """Draw how performance drops as corruption increases: a line with its intervals; the clean value is dashed.
 
     Conditions that are numbers are placed by value on an axis that runs in the order in which they are given; up to ten
-    of them are its ticks. Names are placed side by side, as points with the intervals as bars.
+    of them are its ticks. Names are placed side by side, as points with the intervals as bars. Of more than two systems
+    the clean values are left out, and the names are next to the axes.
     """
-    figure = _figure(6.4, 3.6)
+    are_many = len(lines) > 2
+    figure = _figure(9.0, max(4.2, 1.0 + 0.22 * len(lines))) if are_many else _figure(6.4, 3.6)
     axes = figure.add_subplot()
     names = [condition for condition in conditions if isinstance(condition, str)]
     at = np.arange(len(names), dtype=np.float64) if names else np.asarray(conditions, dtype=np.float64)
     for number, line in enumerate(lines):
-        colour = (VALUE, LOSS)[number] if number < 2 else f"C{number}"
+        colour = f"C{number % 10}" if are_many else (VALUE, LOSS)[number]
+        marker = _MARKERS[number // 10 % len(_MARKERS)]
         if names:
-            _points(axes, at + _ASIDE * (number - (len(lines) - 1) / 2), line, colour)
+            aside = min(_ASIDE, _WIDEST / len(lines))
+            _points(axes, at + aside * (number - (len(lines) - 1) / 2), line, colour, marker)
         else:
-            _line(axes, at, line, colour)
-        axes.axhline(line.clean, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, clean")
+            _line(axes, at, line, colour, marker)
+        if not are_many:
+            axes.axhline(line.clean, color=colour, linestyle="--", linewidth=1, label=f"{line.name}, clean")
     if names:
         axes.set_xticks(at, [printable(name, None) for name in names])
     elif len(at) <= _MOST_TICKS:
@@ -164,7 +169,8 @@ def condition_curve(
         axes.invert_xaxis()
     axes.set_xlabel(x_name)
     axes.set_ylabel(y_name)
-    axes.legend(frameon=False, fontsize="small")
+    place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if are_many else {}
+    axes.legend(frameon=False, fontsize="small", **place)
     _save(figure, path)
 
 
@@ -327,21 +333,24 @@ _MOST_NUMBERED = 12
 _MOST_TICKS = 10
 """The largest number of conditions of which each has a tick."""
 
-_ASIDE = 0.15
-"""The distance of the points of two systems, where that of conditions is 1."""
+_ASIDE, _WIDEST = 0.15, 0.7
+"""The distance of the points of two systems, and at most of the first and the last, where that of conditions is 1."""
+
+_MARKERS = "os^Dv"
+"""Systems of one colour, of more than ten, differ in their markers."""
 
 
-def _points(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
+def _points(axes: Any, at: NDArray[np.float64], line: Line, colour: str, marker: str) -> None:
     value, low, high = (np.asarray(part, dtype=np.float64) for part in (line.values, line.low, line.high))
     errors = np.clip(np.nan_to_num([value - low, high - value]), 0, None)
-    axes.errorbar(at, value, yerr=errors, fmt="o", color=colour, capsize=3, label=line.name)
+    axes.errorbar(at, value, yerr=errors, fmt=marker, color=colour, capsize=3, label=line.name)
 
 
-def _line(axes: Any, at: NDArray[np.float64], line: Line, colour: str) -> None:
+def _line(axes: Any, at: NDArray[np.float64], line: Line, colour: str, marker: str) -> None:
     order = np.argsort(at, kind="stable")
     value, low, high = (np.asarray(part, dtype=np.float64)[order] for part in (line.values, line.low, line.high))
     axes.fill_between(at[order], low, high, color=colour, alpha=SPREAD, linewidth=0)
-    axes.plot(at[order], value, "o-", color=colour, markersize=4, label=line.name)
+    axes.plot(at[order], value, f"{marker}-", color=colour, markersize=4, label=line.name)
 
 
 def _band(axes: Any, x: NDArray[Any], values: NDArray[np.float64], colour: str) -> None:

@@ -8,15 +8,12 @@ Conventions:
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from merbench.corpus import Corpus
-from merbench.declarations import KEBAB
 from merbench.engine import Done, ShowProgress, named_progress, run_here_or_apart
 from merbench.errors import MerbenchError, OutputError, UsageError, contained, did_you_mean, in_a_line, listed, plural
 from merbench.track import SELECTED_BY, Track, load_track
@@ -24,27 +21,11 @@ from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 from merbench.training.output import RECORD
 from merbench.training.plan import with_learning
 from merbench.training.run import kept_run, stored_run
+from merbench.training.systems import System, features_of, named_system, options_of_systems, require_distinct
 from merbench.training.trainings import RunSettings, Trainings
 
 N_SEEDS = 5
 """How many seeds a system is trained with, where neither the caller nor a preset says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class System:
-    """A system: a baseline with its options, under a name of its own.
-
-    Attributes:
-        name: lower-case words and digits, such as `no-context`.
-        baseline: a name, or a folder.
-        preset: a preset of the baseline, such as `paper`.
-        options: options that differ from those declared.
-    """
-
-    name: str
-    baseline: str | Path
-    preset: str | None = None
-    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +94,11 @@ def planned(
             not replaced.
     """
     loaded_tracks = [track if isinstance(track, Track) else load_track(track) for track in tracks]
-    named = [_named(system) for system in systems]
-    _require_distinct("track", [track.id for track in loaded_tracks])
-    _require_distinct("system", [system.name for system in named])
+    named = [named_system(system) for system in systems]
+    require_distinct("track", [track.id for track in loaded_tracks])
+    require_distinct("system", [system.name for system in named])
     baselines = [load_baseline(system.baseline) for system in named]
-    own_options = _options(named, baselines, settings.options)
+    own_options = options_of_systems(named, baselines, settings.options)
     _require_places(settings.features, [track.id for track in loaded_tracks], [system.name for system in named])
     cells = []
     for track in loaded_tracks:
@@ -129,7 +110,7 @@ def planned(
                 else {},
                 device=settings.device,
                 seeds=_seeds(loaded, system, settings),
-                features=_features(settings.features, system.name, track.id),
+                features=features_of(settings.features, f"{system.name}.{track.id}", system.name, track.id),
                 options=options,
                 intervals=False,
             )
@@ -139,46 +120,11 @@ def planned(
     return cells
 
 
-def _named(system: str | Path | System) -> System:
-    named = system if isinstance(system, System) else System(name=Path(system).resolve().name, baseline=system)
-    if not re.fullmatch(KEBAB, named.name):
-        allowed = "a name is of lower-case words and digits joined by '-'; give it such a name: NAME=BASELINE"
-        raise UsageError(f"system '{named.name}': {allowed}")
-    return named
-
-
-def _require_distinct(noun: str, names: Sequence[str]) -> None:
-    if not names:
-        raise UsageError(f"a benchmark needs at least one {noun}")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        remedy = "; give one of them another name: NAME=BASELINE" if noun == "system" else ""
-        raise UsageError(f"two {noun}s are named {listed(twice)}{remedy}")
-
-
 def _require_places(features: Mapping[str, Sequence[str]], tracks: Sequence[str], systems: Sequence[str]) -> None:
     known = [*tracks, *systems, *(f"{system}.{track}" for system in systems for track in tracks)]
     if unknown := [name for name in features if name and name not in known]:
         what = f"the tracks are {listed(tracks, 12)}, the systems {listed(systems, 12)}"
         raise UsageError(f"features of '{unknown[0]}': {what}{did_you_mean(unknown[0], known)}")
-
-
-def _features(features: Mapping[str, Sequence[str]], system: str, track: str) -> Sequence[str] | None:
-    return next((features[key] for key in (f"{system}.{track}", system, track, "") if key in features), None)
-
-
-def _options(systems: Sequence[System], baselines: Sequence[LoadedBaseline], shared: Options) -> list[dict[str, Any]]:
-    """Return the options of every system: those of all that it has, then its own; unknown ones raise."""
-    known = [[option.name for option in dataclasses.fields(loaded.module.Options)] for loaded in baselines]
-    of_any = sorted({name for names in known for name in names})
-    if unknown := [name for name in shared if name not in of_any]:
-        hint = f"they have {listed(of_any, 30)}{did_you_mean(unknown[0], of_any)}"
-        raise UsageError(f"no system has the option {listed(unknown)}; {hint}")
-    chosen = []
-    for system, loaded, names in zip(systems, baselines, known, strict=True):
-        options = {**{name: value for name, value in shared.items() if name in names}, **system.options}
-        loaded.options("", {**loaded.preset(system.preset).options, **options})  # an unknown or wrong one raises
-        chosen.append(options)
-    return chosen
 
 
 def _seeds(loaded: LoadedBaseline, system: System, settings: BenchmarkSettings) -> Sequence[int]:

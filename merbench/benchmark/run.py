@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from merbench.benchmark.cells import BenchmarkSettings, CellPlan, System, planned, trained
+from merbench.benchmark.cells import BenchmarkSettings, CellPlan, planned, trained
 from merbench.benchmark.ranking import Floats, average_ranks, complete_block, critical_difference, friedman
 from merbench.benchmark.report import BenchmarkCell, BenchmarkReport, SystemRow, TrackColumn
 from merbench.charts import rank_chart, require_matplotlib
@@ -29,6 +29,7 @@ from merbench.submission import read_submission
 from merbench.track import Track
 from merbench.training.records import StoredRun, read_run
 from merbench.training.selection import ranking_signs
+from merbench.training.systems import System
 
 REPORT, PICTURE = "benchmark", "critical-difference"
 

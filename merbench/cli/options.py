@@ -77,6 +77,23 @@ Seed = Annotated[int, shared(INTERVALS, "--seed N", "Seed of the resampling.", m
 Baseline = Annotated[
     str, shared(TRAINING, "--baseline NAME", "Name or folder of a baseline.", autocompletion=_completed("baseline"))
 ]
+Systems = Annotated[
+    list[str] | None,
+    shared(
+        TRAINING,
+        "--baseline [NAME=]BASELINE",
+        "Name or folder of a baseline, and the name of the system; several are compared. [default: attention]",
+        autocompletion=_completed("baseline"),
+    ),
+]
+SystemSet = Annotated[
+    list[str] | None,
+    shared(TRAINING, "--set [SYSTEM.]NAME=VALUE", "Option of a system, or of all that have it; repeatable."),
+]
+SystemPreset = Annotated[
+    list[str] | None,
+    shared(TRAINING, "--preset [SYSTEM=]NAME", "Preset of a system, or of all others, such as paper; repeatable."),
+]
 Set = Annotated[
     list[str] | None, shared(TRAINING, "--set NAME=VALUE", "Option of the baseline, see its baseline.toml; repeatable.")
 ]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,8 +14,12 @@ from merbench.cli import options
 from merbench.cli.options import CORRUPTION, OUTPUT, TRAINING
 from merbench.cli.parser import option
 from merbench.cli.printing import print_line, progress_bar, terminal_width
-from merbench.errors import WITH_PROBLEMS, UsageError, plural
+from merbench.cli.systems import features_by_place, named_systems
+from merbench.errors import WITH_PROBLEMS, UsageError, listed, plural
 from merbench.files.paths import find_folder
+
+if TYPE_CHECKING:
+    from merbench.robustness import RobustnessComparison, RobustnessReport
 
 
 class WeightsOption(StrEnum):
@@ -23,6 +27,7 @@ class WeightsOption(StrEnum):
 
     shared = "shared"
     per_condition = "per-condition"
+    mixed = "mixed"
 
 
 class FeatureScaleOption(StrEnum):
@@ -57,11 +62,19 @@ def robustness(
     option_: options.ExtractorOption = None,
     feature_of: options.FeatureOf = None,
     split: options.Split = "test",
-    baseline: options.Baseline = "attention",
-    set_: options.Set = None,
-    feature: options.Feature = None,
+    baseline: options.Systems = None,
+    set_: options.SystemSet = None,
+    preset: options.SystemPreset = None,
+    feature: list[str] | None = option(
+        TRAINING,
+        "--feature [SYSTEM=]NAME",
+        "Feature to learn from; repeatable. [default: from baseline.toml, else all]",
+    ),
     weights: WeightsOption = option(
-        TRAINING, "--weights", "Train one model on clean samples, or one per condition.", WeightsOption.shared
+        TRAINING,
+        "--weights",
+        "Train one model on clean samples, one per condition, or one on samples of all conditions.",
+        WeightsOption.shared,
     ),
     leave_out: str | None = option(TRAINING, "--leave-out COLUMN", "Predict each value of a column from the others."),
     relative_to: str | None = option(
@@ -74,20 +87,23 @@ def robustness(
     engine: options.Engine = "local",
     intervals: options.Intervals = True,
     output: Path | None = option(
-        OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/robustness-BASELINE]"
+        OUTPUT,
+        "--output -o DIR",
+        "Folder to write. [default: runs/TRACK/robustness-BASELINE, of several runs/TRACK/robustness]",
     ),
     force: options.Force = False,
 ) -> None:
-    """Measure how performance drops as corruption increases.
+    """Measure how performance drops as corruption increases, of one system or of several that are compared.
 
-    A condition that fails is listed, and the others are finished: exit code 5.
+    A condition or a system that fails is listed, and the others are finished: exit code 5.
     """
-    from merbench.robustness import Settings, default_folder
+    from merbench.robustness import Settings, compare_robustness, default_folder
     from merbench.robustness import robustness as run
 
-    baseline_options = options.baseline_options(set_)
+    baselines = baseline or ["attention"]
     parameters = options.named_values("--param", param, "factor=1")
-    _require_baseline_options(baseline, baseline_options, parameters, corruption)
+    _require_baseline_options(baselines, options.baseline_options(set_), parameters, corruption)
+    shared, systems = named_systems(baselines, set_, preset)
     settings = Settings(
         corruption=corruption or (),
         parameters=parameters,
@@ -95,12 +111,12 @@ def robustness(
         feature_scale=feature_scale.value,
         media=media or (),
         extractors={recipe.name: recipe for recipe in options.recipes(with_ or (), option_)},
-        features=feature,
+        features=features_by_place(feature) or None,
         modalities=options.pairs("--feature-of", feature_of, options.MODALITY_NAME, by_right=True),
         leave_out=leave_out,
         split=split,
         relative_to=relative_to,
-        options=baseline_options,
+        options=shared,
         seed=seed,
         folds=folds,
         device=device,
@@ -108,18 +124,26 @@ def robustness(
         engine=engine,
         intervals=intervals,
     )
+    report: RobustnessReport | RobustnessComparison
     with progress_bar() as progress:
-        report = run(track, baseline, _grids(grid), settings, output=output, replace=force, progress=progress)
+        if len(systems) == 1:
+            report = run(track, systems[0], _grids(grid), settings, output=output, replace=force, progress=progress)
+        else:
+            report = compare_robustness(
+                track, systems, _grids(grid), settings, output=output, replace=force, progress=progress
+            )
     print(report.to_text(terminal_width()))
-    folder = output if output is not None else default_folder(report.track.partition("@")[0], report.baseline)
+    name = systems[0].name if len(systems) == 1 else ""
+    folder = output if output is not None else default_folder(report.track.partition("@")[0], name)
     print_line(f"wrote {folder}")
     if report.problems:
-        print(f"failed: {plural(len(report.problems), 'condition')}", file=sys.stderr)
+        what = "condition" if len(systems) == 1 else "system or condition"
+        print(f"failed: {plural(len(report.problems), what)}", file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
 
 
 def _require_baseline_options(
-    baseline: str, settings: Collection[str], parameters: Collection[str], corruptions: Sequence[str] | None
+    baselines: Sequence[str], settings: Collection[str], parameters: Collection[str], corruptions: Sequence[str] | None
 ) -> None:
     """Raise `UsageError` where --set, an option of the baseline, looks like a parameter of a corruption."""
     from merbench.corruptions import CORRUPTIONS
@@ -127,14 +151,19 @@ def _require_baseline_options(
 
     chosen = [CORRUPTIONS[name] for name in corruptions or () if name in CORRUPTIONS]
     known = [CORRUPTIONS[name] for name in CORRUPTIONS]
+    sources = [text.rpartition("=")[2] for text in baselines]
+    of_systems = {text.partition("=")[0] for text in baselines}
     for name in settings:
-        parameter = name.rpartition(".")[2]
-        is_option = name in read_baseline(find_folder("baseline", baseline)).defaults
-        if not is_option and any(parameter in item.parameters for item in known):
-            raise UsageError(f"--set {name}: not an option of {baseline}; --param {name}=VALUE is for corruptions")
+        system, _, parameter = name.rpartition(".")
+        if system in of_systems:
+            continue
+        own = [each for each in sources if name in read_baseline(find_folder("baseline", each)).defaults]
+        if not own and any(parameter in item.parameters for item in known):
+            which = listed(sources)
+            raise UsageError(f"--set {name}: not an option of {which}; --param {name}=VALUE is for corruptions")
         both = [item.name for item in chosen if name in item.parameters and name not in parameters]
-        if is_option and both:
-            raise UsageError(f"--set {name}: an option of {baseline}; give --param {name}=VALUE for {both[0]} as well")
+        if own and both:
+            raise UsageError(f"--set {name}: an option of {own[0]}; give --param {name}=VALUE for {both[0]} as well")
 
 
 def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:

@@ -15,9 +15,13 @@ from merbench.report.tables import without_empty_columns
 
 CLEAN = "clean"
 
+Weights = Literal["shared", "per-condition", "mixed"]
+"""Which models answer under which conditions; see `Settings`."""
+
 _TRAINED_ON = {
     "shared": "one model, trained on clean samples, for all conditions",
     "per-condition": "one model for each condition, trained on samples corrupted in the same way",
+    "mixed": "one model for all conditions, trained on samples each of which is corrupted under one of them",
 }
 _SCALES = {
     "standardised": "after each dimension was centred and divided by its standard deviation in the training data",
@@ -85,15 +89,24 @@ class CurveReport:
     @property
     def step_title(self) -> str:
         """The corruption, and the step where it has a name of its own."""
-        return self.corruption if self.step == self.corruption else f"{self.corruption} ({self.step})"
+        return conditions_of(self.corruption, self.step, {})
+
+    @property
+    def rates(self) -> list[float] | None:
+        """The missing rates of the conditions, over which there is an area; None takes the mean."""
+        return self.numbers if self.modality == "features" and self.parameter == "rate" else None
 
     @property
     def numbers(self) -> list[float] | None:
         """The values of the conditions where all of them are numbers, else None."""
-        values = [row.value for row in self.rows]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            return [float(value) for value in values]
-        return None
+        return as_numbers([row.value for row in self.rows])
+
+
+def as_numbers(values: Sequence[Any]) -> list[float] | None:
+    """Return values where all of them are numbers, else None."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return [float(value) for value in values]
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,7 @@ class RobustnessReport(Report):
     corpus: str
     baseline: str
     relative_to: str
-    weights: Literal["shared", "per-condition"]
+    weights: Weights
     leave_out: str
     features: tuple[str, ...]
     seed: int
@@ -197,9 +210,9 @@ class RobustnessReport(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), f"weights: {_TRAINED_ON[self.weights]}"]
+        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), learned_on(self.weights)]
         if self.feature_scale:
-            lines.append(f"features were corrupted {_SCALES[self.feature_scale]}")
+            lines.append(scaled_by(self.feature_scale))
         if self.folds_by:
             lines.append(f"options were selected by folds that keep every '{self.folds_by}' together")
         if self.leave_out:
@@ -244,8 +257,7 @@ class RobustnessReport(Report):
             )
             for name, row in rows
         ]
-        others = ", ".join(f"{name} = {shown(curve.declared[name])}" for name in sorted(curve.declared))
-        title = f"{system}, by {curve.parameter} of {curve.step_title}" + (f", {others}" if others else "")
+        title = f"{system}, by {curve.parameter} of {conditions_of(curve.corruption, curve.step, curve.declared)}"
         return ReportTable(title, head, lines, hint="Dashed: clean samples.")
 
     def _summary_table(self, curve: CurveReport) -> ReportTable:
@@ -267,6 +279,22 @@ class RobustnessReport(Report):
 
     def _cell(self, score: Score | None, clean: float | None) -> str:
         return "–" if score is None else self.estimated(score.value, score.low, score.high, line=clean)
+
+
+def learned_on(weights: Weights) -> str:
+    """Return the line on what models learned from."""
+    return f"weights: {_TRAINED_ON[weights]}"
+
+
+def scaled_by(feature_scale: str) -> str:
+    """Return the line on the scale on which features were corrupted."""
+    return f"features were corrupted {_SCALES[feature_scale]}"
+
+
+def conditions_of(corruption: str, step: str, declared: Mapping[str, Any]) -> str:
+    """Return a corruption, its step where that has a name of its own, and the parameters that do not vary."""
+    title = corruption if step == corruption else f"{corruption} ({step})"
+    return ", ".join([title, *(f"{name} = {shown(declared[name])}" for name in sorted(declared))])
 
 
 def shown(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 Conventions:
     Rows are candidates in the order of their ids. Stored features are corrupted frame by frame where they have frames,
-    and pooled after that: standardised by the training data (`Standard`), or on the scale on which they are stored. A
-    text feature depends on the texts it is fitted on, and so is computed for each fit (`Source.text_features`).
+    and pooled after that by baselines of vectors: standardised by the training data (`Standard`), or on the scale on
+    which they are stored. A text feature depends on the texts it is fitted on, and so is computed for each fit
+    (`Source.text_features`).
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from merbench.corpus.candidates import Candidates, candidate_column
 from merbench.corpus.declaration import MODALITIES
 from merbench.corrupt.steps import Corrupted, corrupt_split
 from merbench.corruptions import Step
+from merbench.corruptions.batches import removes_modalities
 from merbench.corruptions.declaration import SEVERITY
 from merbench.errors import UsageError
 from merbench.features.outputs import Recipe, Result, vectors_of_corpus
 from merbench.robustness.clips import Clips, Vectors, known_columns
 from merbench.robustness.grid import Condition
 from merbench.training.declaration import BaselineDeclaration
-from merbench.training.reading import feature_rows, sequences
+from merbench.training.reading import dialogues_of, feature_rows, sequences
 from merbench.training.samples import FeatureSet
 from merbench.training.sequences import Rows, Sequences
 
@@ -76,8 +78,8 @@ class Standard:
 class Inputs:
     """What a baseline is given of a split's samples under one condition."""
 
-    # by name, one row per candidate; without a text feature that is computed from transcripts
-    features: Mapping[str, Vectors] = field(repr=False)
+    # by name, the rows of every candidate; without a text feature that is computed from transcripts
+    features: Mapping[str, Sequences] = field(repr=False)
     columns: Mapping[str, pa.Array] = field(repr=False)  # columns of the corpus, such as the transcript
     realised: Mapping[str, float]  # `<step>.<name>` -> mean over samples of sampled parameters and realised values
     # by name, the candidates of whose feature nothing is left
@@ -88,9 +90,16 @@ class Inputs:
         texts: list[str] = self.columns[TRANSCRIPT].take(pa.array(rows)).fill_null("").to_pylist()
         return texts
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of the features in memory."""
+        return sum(part.values.nbytes for part in self.features.values())
+
     def differs(self, other: Inputs) -> bool:
         """Return whether any value differs from that of other inputs."""
-        features = any(not np.array_equal(values, other.features[name]) for name, values in self.features.items())
+        features = any(
+            not np.array_equal(part.values, other.features[name].values) for name, part in self.features.items()
+        )
         return features or any(not column.equals(other.columns[name]) for name, column in self.columns.items())
 
 
@@ -106,6 +115,8 @@ class Source:
     recipes: Mapping[str, Recipe]  # modality -> what its computed feature is extracted by
     # by split; empty if no feature is computed from clips
     clips: Mapping[str, Clips] = field(default_factory=dict, repr=False)
+    # the modalities of all systems that are compared: which are missing is drawn as if each sample had all of them
+    compared: frozenset[str] = frozenset()
 
     # the results of texts that were extracted, most of which are the same under all conditions
     _by_text: dict[str, Result] = field(default_factory=dict, repr=False)
@@ -155,8 +166,8 @@ class Source:
             done = self._applied(candidates, step, columns[TRANSCRIPT].fill_null("").to_pylist())
             columns[TRANSCRIPT] = pa.array([sample.signal for sample in done], pa.string())
             values = [sample.values for sample in done]
-        vectors = {name: sequences(features[name]).vectors() for name in self.names if name in features}
-        return Inputs(vectors, columns, {} if step is None else _means(values, step), missing)
+        read_features = {name: sequences(features[name]) for name in self.names if name in features}
+        return Inputs(read_features, columns, {} if step is None else _means(values, step), missing)
 
     def _applied(self, candidates: Candidates, step: Step, signals: Sequence[Any]) -> list[Corrupted]:
         ids, known = candidates.ids.to_pylist(), known_columns(candidates)
@@ -172,8 +183,9 @@ class Source:
         corrupted, values, missing = dict(features), list[dict[str, Any]](), dict[str, Mask]()
         onto = (lambda feature, name, row: feature.of(row).astype(np.float64)) if standard is None else standard.onto
         for names in self._rounds(features):
+            others = {name: np.ones(1) for name in self.compared - names.keys()} if _is_of_sets(step) else {}
             signals = [
-                {modality: onto(features[name], name, row) for modality, name in names.items()}
+                {modality: onto(features[name], name, row) for modality, name in names.items()} | others
                 for row in range(len(candidates))
             ]
             done = self._applied(candidates, step, signals)
@@ -222,13 +234,12 @@ class Source:
         """
         taken, features = pa.array(rows), dict[str, Sequences]()
         for name in (name for name in names if name in inputs.features):
-            features[name] = Sequences.of_vectors(inputs.features[name][rows])
-            if declared.handles_missing and name in inputs.missing:
-                every = np.arange(len(rows), dtype=np.int64)
-                features[name] = features[name].select(np.where(inputs.missing[name][rows], -1, every))
+            lacking = inputs.missing.get(name) if declared.handles_missing else None
+            own = rows if lacking is None else np.where(lacking[rows], -1, rows)
+            features[name] = inputs.features[name].select(own)
         columns = {name: inputs.columns[name].take(taken) for name in declared.columns}
-        modalities = candidates.corpus.modalities(names)
-        return FeatureSet(candidates.ids.take(taken), features, columns, modalities=modalities)
+        dialogues = dialogues_of(candidates, rows) if declared.samples == "dialogues" else None
+        return FeatureSet(candidates.ids.take(taken), features, columns, dialogues, candidates.corpus.modalities(names))
 
 
 def require_texts(candidates: Candidates) -> None:
@@ -242,6 +253,11 @@ def _stored(candidates: Candidates, name: str) -> Feature:
     """Return the part of a stored feature that belongs to a split's candidates, in their order."""
     feature = candidates.corpus.feature(name)
     return feature.take(feature_rows(candidates, name, feature, candidates.ids))
+
+
+def _is_of_sets(step: Step) -> bool:
+    """Return whether what a step does to a modality depends on which others the sample has."""
+    return removes_modalities(step) or step.name == "modality_pattern"
 
 
 def _means(values: Sequence[Mapping[str, Any]], step: Step) -> dict[str, float]:

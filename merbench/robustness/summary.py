@@ -36,6 +36,14 @@ class Outcomes(NamedTuple):
         values = [score.value for scores in self.scores for score in scores if score.key == key]
         return np.array(values, dtype=np.float64)[:, None]
 
+    def has_draws(self, key: str) -> bool:
+        """Return whether the draws of a metric are known under every condition."""
+        return all(key in draws for draws in self.draws)
+
+    def table_of_draws(self, key: str) -> Values:
+        """Return the table of a metric's draws."""
+        return np.stack([draws[key] for draws in self.draws])
+
 
 def best_values(track: Track) -> dict[str, float]:
     """Return the best possible value of every metric that has one, and of the overall score where all it sums do."""
@@ -64,15 +72,17 @@ def summaries(
     best = best_values(track)
     rows = []
     for score in systems[0].scores[0]:
-        over = _estimate(_mean if rates is None else _area_over(rates), score.key, systems[:1], how)
-        assert over is not None
+        of_conditions = estimate(over(rates), score.key, systems[:1], how)
+        assert of_conditions is not None
         error = relative = None
         if len(systems) > 1 and score.key in best:
             sign = 1.0 if score.higher_is_better else -1.0
             error, relative = (
-                _estimate(_error_ratio(best[score.key], sign, rise), score.key, systems, how) for rise in (False, True)
+                estimate(_error_ratio(best[score.key], sign, rise), score.key, systems, how) for rise in (False, True)
             )
-        rows.append(Summary(score.key, score.name, "mean" if rates is None else "auilc", over, error, relative))
+        rows.append(
+            Summary(score.key, score.name, "mean" if rates is None else "auilc", of_conditions, error, relative)
+        )
     return tuple(rows)
 
 
@@ -94,11 +104,10 @@ def _mean_of(estimates: Sequence[Estimate | None]) -> float | None:
     return math.fsum(values) / len(values) if len(values) == len(estimates) else None
 
 
-def _mean(table: Values) -> Values:
-    return np.array([math.fsum(column) / len(column) for column in table[1:].T.tolist()])
-
-
-def _area_over(rates: Sequence[float]) -> Combine:
+def over(rates: Sequence[float] | None) -> Combine:
+    """Return what takes the area over missing rates, or without them the mean, over the conditions of a table."""
+    if rates is None:
+        return lambda table: np.array([math.fsum(column) / len(column) for column in table[1:].T.tolist()])
     return lambda table: area(np.asarray(rates), table[1:])
 
 
@@ -116,13 +125,12 @@ def _error_ratio(best: float, sign: float, rise: bool) -> Combine:
     return ratio
 
 
-def _estimate(combine: Combine, key: str, systems: Sequence[Outcomes], how: Resampling | None) -> Estimate | None:
+def estimate(combine: Combine, key: str, systems: Sequence[Outcomes], how: Resampling | None) -> Estimate | None:
     """Return a combination of plain values with the percentile interval of that of the draws; None without a value."""
     value = float(combine(*(system.values(key) for system in systems))[0])
     if not math.isfinite(value):
         return None
-    if how is None or not all(key in draws for system in systems for draws in system.draws):
+    if how is None or not all(system.has_draws(key) for system in systems):
         return Estimate(value)
-    tables = [np.stack([draws[key] for draws in system.draws]) for system in systems]
-    bounds = percentile_bounds(combine(*tables), how.level)
+    bounds = percentile_bounds(combine(*(system.table_of_draws(key) for system in systems)), how.level)
     return Estimate(value, bounds.low, bounds.high) if math.isfinite(bounds.low) else Estimate(value)

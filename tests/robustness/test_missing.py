@@ -67,14 +67,14 @@ def test_a_baseline_that_handles_missing_features_is_given_none(
     corrupted_track: CorruptedTrack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[FeatureSet] = []
-    sets = conditions._feature_sets
+    sets = conditions._Trials._feature_sets
 
     def spy(*arguments: Any) -> Any:
-        found = sets(*arguments)
-        given.append(found[1])
-        return found
+        both = sets(*arguments)
+        given.append(both[1])
+        return both
 
-    monkeypatch.setattr(conditions, "_feature_sets", spy)
+    monkeypatch.setattr(conditions._Trials, "_feature_sets", spy)
     settings = {"corruption": "modality_pattern", "options": {"epochs": 1, "hidden": 4, "batch_size": 16}}
     scored(corrupted_track(""), {"pattern": ["a"]}, "gru", **settings)
     clean, without = given
