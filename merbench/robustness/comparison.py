@@ -157,7 +157,10 @@ class RobustnessComparison(Report):
     def _values(self, curve: ComparedCurve, metric: ComparedMetric) -> ReportTable:
         places = range(1 + len(curve.conditions))
         best = [_best([each.values[place] for each in metric.systems], metric, self.decimals) for place in places]
-        rows = [(each.system, *(self._cell(each.values[n], best[n]) for n in places)) for each in _by_rank(metric)]
+        rows = [
+            (each.system, *(self._cell(value, line) for value, line in zip(each.values, best, strict=True)))
+            for each in _by_rank(metric)
+        ]
         head = ("system", CLEAN, *map(shown, curve.conditions))
         unit = f", {curve.unit}" if curve.unit else ""
         title = f"{metric.name} {_arrow(metric)} by {self._title(curve)}{unit}"

@@ -33,6 +33,7 @@ from merbench.robustness.grid import Curve
 from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport
 from merbench.robustness.samples import Source
 from merbench.robustness.summary import Outcomes, Values, estimate, mean_errors, over, summaries
+from merbench.scoring import Resampling
 from merbench.significance import holm, pair_deviations, pairwise_p, t_ends
 from merbench.track import Training
 
@@ -356,35 +357,40 @@ def _compared_metric(
         if (own := each.curves[number]) is not None and each.prepared.name in summaries_of and own.has_draws(score.key)
     }
     kind: Literal["auilc", "mean"] = "mean" if rates is None else "auilc"
-    differences = _differences(experiment, rows, draws)
-    return ComparedMetric(score.key, score.name, score.higher_is_better, kind, tuple(rows), tuple(differences))
+    of_pairs = differences(experiment.how, rows, draws)
+    return ComparedMetric(score.key, score.name, score.higher_is_better, kind, tuple(rows), tuple(of_pairs))
 
 
-def _differences(
-    experiment: Experiment, rows: Sequence[SystemValues], draws: Mapping[str, Values]
+def differences(
+    how: Resampling | None, rows: Sequence[SystemValues], draws: Mapping[str, Values]
 ) -> Iterator[PairedDifference]:
-    """Yield what every system's area or mean differs from the best one's, in the order of `rows`."""
+    """Yield what every system's area or mean differs from the best one's, in the order of `rows`.
+
+    Args:
+        how: how samples were resampled; without, there are only the differences.
+        rows: the systems; one without a value is left out.
+        draws: by system, `(B,)` areas or means of the same resamples.
+    """
     values = {row.system: row.over.value for row in rows if row.over is not None}
     best = next((row.system for row in rows if row.rank == 1), None)
-    how = experiment.how
-    known = [name for name in values if name in draws] if how is not None else []
-    p_holm, p, deviations = dict[frozenset[str], float](), dict[frozenset[str], float](), dict[frozenset[str], float]()
-    if how is not None and len(known) > 1:
-        table, estimates = np.stack([draws[name] for name in known]), np.array([values[name] for name in known])
-        pairs = list(combinations(range(len(known)), 2))
-        of_pairs, spread = pairwise_p(table, estimates, how.degrees), pair_deviations(table, estimates)
-        adjusted = holm([float(of_pairs[pair]) for pair in pairs])
-        for pair, own in zip(pairs, adjusted, strict=True):
-            names = frozenset(known[i] for i in pair)
-            p_holm[names], p[names], deviations[names] = own, float(of_pairs[pair]), float(spread[pair])
+    names = [name for name in values if name in draws]
+    pairs = list(combinations(range(len(names)), 2))
+    tested: dict[frozenset[str], tuple[float, float, float]] = {}
+    if how is not None and pairs:
+        table, estimates = np.stack([draws[name] for name in names]), np.array([values[name] for name in names])
+        p, deviations = pairwise_p(table, estimates, how.degrees), pair_deviations(table, estimates)
+        for pair, p_holm in zip(pairs, holm([float(p[pair]) for pair in pairs]), strict=True):
+            tested[frozenset(names[i] for i in pair)] = float(deviations[pair]), float(p[pair]), p_holm
     for name, value in values.items():
         if best is None or name == best:
             continue
-        pair_of, difference = frozenset((name, best)), value - values[best]
-        low, high = None, None
-        if how is not None and pair_of in deviations:
-            low, high = t_ends(difference, deviations[pair_of], how.level, how.degrees)
-        yield PairedDifference(name, best, difference, low, high, p.get(pair_of), p_holm.get(pair_of))
+        difference = value - values[best]
+        if how is None or (test := tested.get(frozenset((name, best)))) is None:
+            yield PairedDifference(name, best, difference)
+            continue
+        deviation, own_p, p_holm = test
+        low, high = t_ends(difference, deviation, how.level, how.degrees)
+        yield PairedDifference(name, best, difference, low, high, own_p, p_holm)
 
 
 def _indices(experiment: Experiment, compared: _Compared) -> Iterator[Equity]:
