@@ -378,7 +378,7 @@ def test_features_that_were_corrupted_before_are_reported(sample_home: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weights": "own"}, "weights must be one of shared, per-condition, not 'own'"),
+        ({"weights": "own"}, "weights must be one of shared, per-condition, mixed, not 'own'"),
         ({"feature_scale": "raw"}, "the feature scale must be one of standardised, stored, not 'raw'"),
         ({"workers": 0}, "the number of workers must be at least 1, not 0"),
         ({"engine": "dask"}, "'dask' is not an engine; allowed: local and dask://host:port"),
