@@ -134,7 +134,8 @@ class OverTime(nn.Module):
         n_parts = -(-x.shape[1] // self.n_utterances)
         filled = pad(x, (0, 0, 0, n_parts * self.n_utterances - x.shape[1]))
         parts = filled.unflatten(1, (n_parts, self.n_utterances)).transpose(2, 3)
-        return self.layers(parts).transpose(2, 3).flatten(1, 2)[:, : x.shape[1]]
+        mixed: Tensor = self.layers(parts)
+        return mixed.transpose(2, 3).flatten(1, 2)[:, : x.shape[1]]
 
 
 class Layer(nn.Module):
@@ -162,7 +163,8 @@ class Layer(nn.Module):
             ways = torch.stack([mixed, self.over_time(normal), *pooled(normal, real)], -1)
             mixed = (ways * router(normal).softmax(-1)[..., None, :]).sum(-1)
         x = x + mixed
-        return (x + self.units(x)).masked_fill(~real[..., None], 0)
+        x = x + self.units(x)
+        return x.masked_fill(~real[..., None], 0)
 
 
 class Fusion(nn.Module):
@@ -190,7 +192,7 @@ class Branch(nn.Module):
         self.projections = nn.ModuleList(nn.Linear(width, options.hidden) for width in widths)
         self.contexts = nn.ModuleList(Context(options) for _ in widths) if options.context else None
         layer = partial(Layer, options, dropout, mixed=mixed)
-        self.layers = nn.ModuleList(nn.ModuleList(layer() for _ in widths) for _ in range(n_layers))
+        self.layers, self.n_layers = nn.ModuleList(layer() for _ in range(n_layers * len(widths))), n_layers
         n_others = len(shape.widths) - 1
         self.fusions = nn.ModuleList(Fusion(n_others, options, dropout) for _ in range(n_layers if n_others else 0))
         self.heads = Heads(options.hidden, shape.labels)
@@ -198,21 +200,21 @@ class Branch(nn.Module):
     def forward(
         self, inputs: Sequence[Tensor], real: Tensor, main: int, routers: Sequence[nn.Module] = ()
     ) -> tuple[Outputs, list[Tensor]]:
-        """Return outputs and states; `routers` are those of the first layer, of the second, and so on."""
+        """Return outputs and states; routers are by layer and modality, as the blocks are."""
         rows = [project(x) for project, x in zip(self.projections, inputs, strict=True)]
         seen = real | (torch.arange(real.shape[1], device=real.device) == 0)  # without any, a weight is 0 / 0
         padding = torch.zeros_like(rows[0][:, None, :, 0]).masked_fill(~seen[:, None], -torch.inf)
         added = [padding] * len(rows)
         if self.contexts is not None:
             added = [padding + context(x, real) for context, x in zip(self.contexts, rows, strict=True)]
-        states = []
-        for number, layers in enumerate(self.layers):
-            own = routers[number * len(rows) : (number + 1) * len(rows)] or [None] * len(rows)
-            parts = zip(layers, rows, added, own, strict=True)
+        states = list[Tensor]()
+        chosen: Sequence[nn.Module | None] = routers or [None] * len(self.layers)
+        for n in range(self.n_layers):
+            own = slice(n * len(rows), (n + 1) * len(rows))
+            parts = zip(self.layers[own], rows, added, chosen[own], strict=True)
             rows = [layer(x, more, real, router) for layer, x, more, router in parts]
             if self.fusions:
-                others = [x for n, x in enumerate(rows) if n != main]
-                rows[main] = self.fusions[number](rows[main], others, padding)
+                rows[main] = self.fusions[n](rows[main], rows[:main] + rows[main + 1 :], padding)
             states.append(rows[main])
         return self.heads(states[-1]), states
 
@@ -245,6 +247,7 @@ class Network(nn.Module):
         The paper halves the losses of both outputs; here, all of the loss is twice as large.
         """
         main, real = int(self.main), batch.real
+        outputs: Outputs
         outputs, states = self.student([*batch.inputs.values()], real, main, [*self.routers])
         if not batch.targets:
             return outputs
