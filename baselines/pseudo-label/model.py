@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import UsageError
 from merbench.parameters import Within
-from merbench.training import Baseline, CrossFit, FeatureSet, LoadedBaseline, Setup, TrainingSet
+from merbench.training import Baseline, CrossFit, FeatureSet, Setup, TrainingSet
 from merbench.training.wrapping import BaseOptions, Wrapper, not_of_vectors, wrapped
 
 Codes = NDArray[np.int64]
@@ -97,9 +97,7 @@ class PseudoLabel(Wrapper):
     all divisions would keep most of what an overconfident one predicts, and little of the others.
     """
 
-    def __init__(self, name: str, base: LoadedBaseline, options: Options, setup: Setup) -> None:
-        super().__init__(name, base, options, setup)
-        self.eta = options.eta
+    options: Options
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         if train.unlabelled is None:
@@ -109,7 +107,8 @@ class PseudoLabel(Wrapper):
         parts, stages = self.divided(train), ("teacher", "student")
         teachers = self.trained(parts, "teacher", stages)
         sure = [
-            Sure.of(part, teacher, result, self.eta) for part, (teacher, result) in zip(parts, teachers, strict=True)
+            Sure.of(part, teacher, result, self.options.eta)
+            for part, (teacher, result) in zip(parts, teachers, strict=True)
         ]
         enlarged = [part.joined(each.samples, each.targets) for part, each in zip(parts, sure, strict=True)]
         students = self.trained(enlarged, "student", stages)

@@ -102,7 +102,8 @@ def planned(
     _require_places(settings.features, [track.id for track in loaded_tracks], [system.name for system in named])
     cells = []
     for track in loaded_tracks:
-        for system, loaded, options in zip(named, baselines, own_options, strict=True):
+        for system, own, options in zip(named, baselines, own_options, strict=True):
+            loaded = own.resolved(track.id, {**own.preset(system.preset).options, **options})
             how = RunSettings(
                 preset=system.preset,
                 learning={"folds": settings.folds}

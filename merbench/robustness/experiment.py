@@ -318,9 +318,9 @@ def _with_clips(experiment: Experiment, clips: Mapping[str, Clips]) -> Experimen
 
 def load_systems(track: Track, systems: Sequence[System], relative_to: str | Path | None) -> list[LoadedBaseline]:
     """Return the baselines of systems, the reference last; raise `UsageError` if one does not fit the track."""
-    loaded = [load_baseline(system.baseline) for system in systems]
+    loaded = [load_baseline(system.baseline).resolved(track.id, system.options) for system in systems]
     if relative_to is not None:
-        reference = load_baseline(relative_to)
+        reference = load_baseline(relative_to).resolved(track.id, {})
         if reference.name in (system.name for system in systems):
             raise UsageError(f"'{reference.name}' is compared with itself; name another baseline")
         loaded.append(reference)

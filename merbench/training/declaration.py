@@ -71,6 +71,8 @@ class BaselineDeclaration(Declaration):
     own_loop: bool = False  # whether its epochs are those of a loop of its own instead of those of `NetworkBaseline`
     # options that name another baseline, which it trains, each with the option that has the options of that baseline
     trains: dict[str, str] = Field(default={})
+    # one of these options: the baseline reads and answers what the one that it names does, in place of what is declared
+    like: str | None = None
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
@@ -97,6 +99,14 @@ class BaselineDeclaration(Declaration):
             raise ValueError(f"is less than fewest_features, {info.data['fewest_features']}")
         return value
 
+    @field_validator("like")
+    @classmethod
+    def _like_is_trained(cls, value: str | None, info: ValidationInfo) -> str | None:
+        known = list(info.data.get("trains", {}))
+        if value is not None and value not in known:
+            raise ValueError(f"is not an option in `trains`; it has {listed(known)}{did_you_mean(value, known)}")
+        return value
+
     @field_validator("extra")
     @classmethod
     def _extra_is_known(cls, value: str | None) -> str | None:
@@ -104,6 +114,22 @@ class BaselineDeclaration(Declaration):
         if value is not None and value not in known:
             raise ValueError(f"is not an extra of merbench; allowed: {', '.join(known)}{did_you_mean(value, known)}")
         return value
+
+
+_LIKE = (
+    "answers",
+    "needs_target",
+    "uses_features",
+    "fewest_features",
+    "most_features",
+    "samples",
+    "columns",
+    "handles_unknown",
+    "corrupts_per_epoch",
+    "folds",
+    "uses_seed",
+)
+"""What a baseline that is like another one takes from it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +154,24 @@ class LoadedBaseline:
         """Return by option the other baselines that it trains, and those of their options that differ."""
         trains = self.declaration.trains
         return {name: (load_baseline(options[name]), options.get(own, {})) for name, own in trains.items()}
+
+    def resolved(self, track_id: str, given: Options) -> LoadedBaseline:
+        """Return the baseline with what another one declares, if it is `like` the one that an option names.
+
+        It then takes the samples, features and targets that the other one does, and is trained as often.
+
+        Raises:
+            UnknownName: there is no such other baseline.
+        """
+        own = self.declaration
+        settings = own.tracks.get(track_id, TrackSettings())
+        named = {**own.defaults, **settings.options, **given}.get(own.like or "")
+        if own.like is None or not isinstance(named, str):
+            return self
+        other = read_baseline(find_folder("baseline", named))
+        features = {track: TrackSettings(features=each.features) for track, each in other.tracks.items()}
+        taken = {name: getattr(other, name) for name in _LIKE} | {"tracks": {**features, **own.tracks}}
+        return dataclasses.replace(self, declaration=own.model_copy(update=taken))
 
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.

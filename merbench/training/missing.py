@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from merbench.corruptions import Step, generator
@@ -49,6 +50,7 @@ class Draws:
         self, corruption: FeatureCorruption, samples: FeatureSet, seed: int = 0, what: str = "training corruption"
     ) -> None:
         self.corruption, self.seed, self._what = corruption, seed, what
+        self.steps = (*corruption.steps, *corruption.learned)
         self.ids: list[str] = samples.ids.to_pylist()
         self.features: dict[str, list[str]] = {}  # by modality
         for name in samples.sequences:
@@ -67,7 +69,7 @@ class Draws:
         self._removed: dict[tuple[int, int], dict[str, Mask]] = {}
         self._kept = {
             number: self._kept_steps(step, samples)
-            for number, step in enumerate(corruption.steps)
+            for number, step in enumerate(self.steps)
             if step.corruption.scope == "split"
         }
         self._applied = set[int]()  # the steps that were applicable to a sample
@@ -77,11 +79,13 @@ class Draws:
     ) -> tuple[dict[str, Vectors], dict[str, Rows]]:
         """Return the values of some samples in an epoch, changed in place, and lengths, 0 where nothing is left.
 
+        A sequence that is filled has one row.
+
         Raises:
             UsageError: a step cannot be applied to such features.
         """
         given = {name: array for name, array in values.items() if any(name in own for own in self.features.values())}
-        for number, step in enumerate(self.corruption.steps):
+        for number, step in enumerate(self.steps if epoch else self.corruption.steps):
             if removes_modalities(step):
                 for modality, removed in self._removed_in(number, step, epoch).items():
                     for name in self.features[modality]:
@@ -92,7 +96,12 @@ class Draws:
                 for names in self._rounds():
                     self._apply(number, step, epoch, rows, {m: (given[f], lengths[f]) for m, f in names.items()})
         left = {name: np.where(_is_left(array, lengths[name]), lengths[name], 0) for name, array in given.items()}
-        return {**values, **given}, {**lengths, **left}
+        after, lengths_left = {**values, **given}, {**lengths, **left}
+        if (filling := self.corruption.filling) is not None:
+            lacking = {name: own == 0 for name, own in lengths_left.items()}
+            filling.fill(after, lacking, pa.array([self.ids[row] for row in rows.tolist()], pa.string()))
+            lengths_left = {name: np.where(lacking[name], 1, own) for name, own in lengths_left.items()}
+        return after, lengths_left
 
     def _rounds(self) -> Iterator[dict[str, str]]:
         """Yield modality -> feature: first features, second ones, and so on."""
@@ -216,11 +225,19 @@ def frozen(train: TrainingSet) -> TrainingSet:
         return train
     moments = {name: part.select(train.learned).moments() for name, part in train.samples.sequences.items()}
     draws = Draws(train.corruption, train.samples)
-    return replace(train, samples=corrupted(draws, train.samples, [moments]), corruption=None)
+    samples = corrupted(draws, train.samples, [moments])
+    if train.corruption.learned:
+        own, rows = corrupted(draws, train.samples, [moments], epoch=1), np.arange(len(train), dtype=np.int64)
+        rows[train.learned] += len(train)
+        parts = {name: part.joined(own.sequences[name]).select(rows) for name, part in samples.sequences.items()}
+        samples = replace(samples, sequences=parts)
+    return replace(train, samples=samples, corruption=None)
 
 
-def corrupted(draws: Draws, samples: FeatureSet, moments: Sequence[Moments], of_row: Rows | None = None) -> FeatureSet:
-    """Return samples with the features of epoch 0, on the scale on which they are stored.
+def corrupted(
+    draws: Draws, samples: FeatureSet, moments: Sequence[Moments], of_row: Rows | None = None, epoch: int = 0
+) -> FeatureSet:
+    """Return samples with the features of an epoch, on the scale on which they are stored.
 
     Where nothing of a feature is left, it has the mean, or, where the corruption says so, the sample lacks it. Values
     that are not changed keep all of their bits.
@@ -230,6 +247,7 @@ def corrupted(draws: Draws, samples: FeatureSet, moments: Sequence[Moments], of_
         samples: the samples.
         moments: mean and deviation of every feature, by which it is standardised; several for models of several parts.
         of_row: `(n,)` which of the moments are those of a sample; None: the first.
+        epoch: whose draws these are.
     """
     of_row = np.zeros(len(samples), dtype=np.int64) if of_row is None else of_row
     changed = {
@@ -248,7 +266,7 @@ def corrupted(draws: Draws, samples: FeatureSet, moments: Sequence[Moments], of_
         parts = samples.sequences.items()
         before = {name: _standardised(part, rows, [scale[name] for scale in scales]) for name, part in parts}
         lengths = {name: part.lengths[rows] for name, part in parts}
-        after, left = draws.corrupted(0, rows, {name: values.copy() for name, values in before.items()}, lengths)
+        after, left = draws.corrupted(epoch, rows, {name: values.copy() for name, values in before.items()}, lengths)
         for name, part in parts:
             if draws.corruption.absent:
                 kept[name][rows[_is_left(before[name], lengths[name]) & (left[name] == 0)]] = -1

@@ -186,6 +186,7 @@ def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, Merb
 
     def reason(loaded: LoadedBaseline) -> MerbenchError | None:
         try:
+            loaded = loaded.resolved(track.id, {})
             learned_splits(track)
             require_answers(loaded, track)
             _plan(data(*_labelled_as(loaded)), loaded, None)

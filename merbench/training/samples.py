@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +93,21 @@ class FeatureSet:
         return FeatureSet(ids.take(pa.array(order)), sequences, modalities=self.modalities)
 
 
+class Filling(Protocol):
+    """Fills features that corruption left nothing of."""
+
+    def fill(
+        self, values: Mapping[str, Vectors], lacking: Mapping[str, NDArray[np.bool_]], ids: pa.StringArray
+    ) -> None:
+        """Fill standardised vectors `(k, d)`, or the first of padded rows `(k, T, d)`, in place.
+
+        Args:
+            values: all features, by name.
+            lacking: by feature, which samples lack it, `(k,)`.
+            ids: of the samples.
+        """
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class FeatureCorruption:
     """What is done to the standardised features that are learned from; `missing.Draws` applies it.
@@ -103,6 +118,8 @@ class FeatureCorruption:
         modalities: the modality of every feature that has one.
         per_epoch: whether the baseline draws itself, for every epoch; else it is given features that are `frozen`.
         absent: whether a sample then lacks a feature of which nothing is left; else it has the mean.
+        learned: further steps, only for samples that are learned from, and not for those that an epoch is selected on.
+        filling: fills what nothing is left of; None: nothing does.
     """
 
     steps: tuple[Step, ...]
@@ -110,6 +127,9 @@ class FeatureCorruption:
     modalities: Mapping[str, str]
     per_epoch: bool = False
     absent: bool = False
+    # Not in its text, which is part of the signature of a training that goes on.
+    learned: tuple[Step, ...] = field(default=(), repr=False)
+    filling: Filling | None = field(default=None, repr=False)
 
     def epoch_seed(self, epoch: int, seed: int) -> int:
         """Return the seed of an epoch from 1 of a training with a seed; that of epoch 0 is the track's."""

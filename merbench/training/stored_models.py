@@ -159,6 +159,7 @@ def open_models(
     if not digests:
         raise UsageError(f"{stored.folder}: has no models: baseline '{stored.record.baseline.name}' stored none")
     loaded = load_baseline(stored.record.baseline.name if baseline is None else baseline)
+    loaded = loaded.resolved(track.id, stored.record.options)
     setup = Setup(chosen, device_name=device)
     models = []
     for name, digest in digests.items():

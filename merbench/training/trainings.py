@@ -87,7 +87,8 @@ class Trainings:
     @cached_property
     def loaded(self) -> LoadedBaseline:
         """The baseline."""
-        return load_baseline(self.baseline)
+        own = load_baseline(self.baseline)
+        return own.resolved(self.track.id, {**own.preset(self.settings.preset).options, **self.settings.options})
 
     @property
     def _preset(self) -> Preset:

@@ -17,7 +17,17 @@ from merbench.track import Track
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines, load_baseline
 from merbench.training.history import Epochs, joined
 from merbench.training.needs import require_answers
-from merbench.training.protocol import NO_LOG, Baseline, CrossFit, Log, Predictions, Setup, Storable, silent
+from merbench.training.protocol import (
+    NO_LOG,
+    Baseline,
+    CrossFit,
+    FoldEnsemble,
+    Log,
+    Predictions,
+    Setup,
+    Storable,
+    silent,
+)
 from merbench.training.samples import FeatureSet, TrainingSet
 from merbench.training.selection import Build, fit
 
@@ -50,15 +60,20 @@ def not_of_vectors(declared: BaselineDeclaration) -> str:
     return "is not given one vector per feature only" if others or declared.samples != "vectors" else ""
 
 
+def not_complete(declared: BaselineDeclaration) -> str:
+    """Return why a baseline is not the base of one that gives it features, whatever samples lack."""
+    if is_around_another(declared) or declared.uses_unlabelled:
+        return "is itself around another baseline, or learns from unlabelled samples"
+    return "" if declared.uses_features and not declared.columns else "reads something else than features"
+
+
 def is_around_another(declared: BaselineDeclaration) -> bool:
     """Return whether a baseline is made around another one."""
     return bool(declared.trains)
 
 
-class Wrapper:
-    """A baseline around another one, which it trains once per division; it answers the mean of these models.
-
-    Subclasses define `fit_folds`.
+class Around:
+    """A baseline around another one, whose models it trains and stores; it answers the mean of them.
 
     Args:
         name: name of the baseline, as its folder has it.
@@ -68,10 +83,32 @@ class Wrapper:
     """
 
     def __init__(self, name: str, base: LoadedBaseline, options: BaseOptions, setup: Setup) -> None:
-        self.name, self.base, self.setup = name, base, setup
-        self.base_options = options.base_options
+        self.name, self.base, self.options, self.setup = name, base, options, setup
         self.models: list[Baseline] = []
-        self.sample_epochs = 0
+
+    def predict(self, test: FeatureSet) -> Predictions:
+        """Return the mean of the answers of all models."""
+        return averaged([model.predict(test) for model in self.models])
+
+    def built(self, track: Track) -> Build:
+        """Return the function that builds the base for a track."""
+        return partial(self.base.build, self.base.options(track.id, self.options.base_options))
+
+    def own_weights(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that it stores besides those of the models, by names that begin with a letter."""
+        return {}
+
+    def restore_own(self, weights: Mapping[str, NDArray[Any]], widths: Mapping[str, int]) -> None:
+        """Take what `own_weights` returned; the models are restored."""
+
+
+class Wrapper(Around):
+    """A baseline around another one, which it trains once per division.
+
+    Subclasses define `fit_folds`.
+    """
+
+    sample_epochs = 0
 
     def fit(self, train: TrainingSet) -> None:
         """Learn as `fit_folds` does."""
@@ -80,14 +117,6 @@ class Wrapper:
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Train `models`, one for every division of the training set, and return the result of cross-validation."""
         raise NotImplementedError
-
-    def predict(self, test: FeatureSet) -> Predictions:
-        """Return the mean of the answers of all models."""
-        return averaged([model.predict(test) for model in self.models])
-
-    def built(self, track: Track) -> Build:
-        """Return the function that builds the base for a track."""
-        return partial(self.base.build, self.base.options(track.id, self.base_options))
 
     def divided(self, train: TrainingSet) -> list[TrainingSet]:
         """Return what the base learns from in every division, with the samples to validate as the development set.
@@ -159,29 +188,48 @@ class Wrapper:
         )
 
 
-class _StoredModels(Wrapper):
-    """A wrapper around a base that can be stored: the arrays of every model, by its number."""
+class _StoredModels(Around):
+    """A baseline around one that can be stored: the arrays of every model, by its number, and its own."""
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        return numbered_weights(self.models)
+        stored = [model.weights() for model in self.models if isinstance(model, Storable)]
+        numbered = {f"{n}.{name}": values for n, own in enumerate(stored) for name, values in own.items()}
+        return numbered | self.own_weights()
 
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
+        of_models: dict[str, dict[str, NDArray[Any]]] = {}
+        own: dict[str, NDArray[Any]] = {}
+        for name, values in weights.items():
+            number, _, rest = name.partition(".")
+            if number[:1].isalpha():
+                own[name] = values
+            else:
+                of_models.setdefault(number, {})[rest] = values
+        if not of_models or set(of_models) != {str(n) for n in range(len(of_models))}:
+            raise UsageError("the weights are not those of models with the numbers 0, 1, 2, …")
         build, setup = self.built(track), replace(self.setup, n_folds=1)
-        self.models = restored_models(lambda: build(setup), weights, track, widths)
+        self.models = [build(setup) for _ in of_models]
+        for n, model in enumerate(self.models):
+            assert isinstance(model, Storable)
+            model.restore(of_models[str(n)], track, widths)
+        self.restore_own(own, widths)
 
 
-W = TypeVar("W", bound=Wrapper)
+W = TypeVar("W", bound=Around)
 
 
-def wrapped(kind: type[W], options: BaseOptions, setup: Setup, refusal: Refusal, name: str) -> W:
-    """Return a wrapper around the base that its options name, which can be stored if the base can.
+def wrapped(
+    kind: type[W], options: BaseOptions, setup: Setup, refusal: Refusal, name: str, single: type[W] | None = None
+) -> W:
+    """Return a baseline around the one that its options name, which can be stored if that one can.
 
     Args:
-        kind: the class of the wrapper; its arguments are those of `Wrapper`.
+        kind: the class of the wrapper; its arguments are those of `Around`.
         options: which base, with which options; the wrapper is given them.
         setup: as `build` was given it.
         refusal: why a baseline cannot be the base.
         name: name of the wrapper's baseline.
+        single: its class around a base that is not one model per division; None: the same.
 
     Raises:
         UnknownName: there is no such base.
@@ -191,40 +239,20 @@ def wrapped(kind: type[W], options: BaseOptions, setup: Setup, refusal: Refusal,
     base = load_baseline(options.base)
     if why := refusal(base.declaration):
         able = [other for other, each in list_baselines() if not refusal(each)]
-        raise UsageError(f"{name}: base '{base.name}' {why}; baselines that are: {listed(able)}")
+        raise UsageError(f"{name}: base '{base.name}' {why}; those that can be: {listed(able)}")
     first = base.build(base.options("", options.base_options), setup)
-    bases = (_StoredModels, kind) if isinstance(first, Storable) else (kind,)
-    made: type[W] = type(kind.__name__, bases, {})
+    chosen = kind if single is None or isinstance(first, FoldEnsemble) else single
+    bases = (_StoredModels, chosen) if isinstance(first, Storable) else (chosen,)
+    made: type[W] = type(chosen.__name__, bases, {})
     return made(name, base, options, setup)
 
 
 def averaged(answers: Sequence[Predictions]) -> Predictions:
     """Return the mean of the answers of several models."""
+    if len(answers) == 1:
+        return answers[0]
     outputs = [each.outputs for each in answers]
     return Predictions({name: np.mean([each[name] for each in outputs], axis=0) for name in outputs[0]})
-
-
-def numbered_weights(models: Sequence[Baseline]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of several models, with the number of the model before their names: `0.<name>`."""
-    stored = [model.weights() for model in models if isinstance(model, Storable)]
-    return {f"{n}.{name}": values for n, own in enumerate(stored) for name, values in own.items()}
-
-
-def restored_models(
-    build: Callable[[], Baseline], weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]
-) -> list[Baseline]:
-    """Return the models that `numbered_weights` stored; raise `UsageError` where numbers are missing."""
-    own: dict[str, dict[str, NDArray[Any]]] = {}
-    for name, values in weights.items():
-        number, _, rest = name.partition(".")
-        own.setdefault(number, {})[rest] = values
-    if set(own) != {str(n) for n in range(len(own))}:
-        raise UsageError("the weights are not those of models with the numbers 0, 1, 2, …")
-    models = [build() for _ in own]
-    for n, model in enumerate(models):
-        assert isinstance(model, Storable)
-        model.restore(own[str(n)], track, widths)
-    return models
 
 
 class _OfDivision:

@@ -236,7 +236,7 @@ def test_around_a_baseline_of_a_folder_that_cannot_be_stored(small_track: SmallT
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"base": "pseudo-label"}, "base 'pseudo-label' is not given one vector per feature only; baselines that are"),
+        ({"base": "pseudo-label"}, "base 'pseudo-label' is not given one vector per feature only; those that can be: "),
         ({"base": "lexicon-ov"}, "base 'lexicon-ov' is not given one vector per feature only"),
         ({"base": "attentoin"}, "did you mean 'attention'"),
         ({"base": "logistic", "base_options": {"epochs": 3}}, "epochs: is not an option of baseline 'logistic'"),

@@ -168,7 +168,8 @@ class DrawnCorruption:
         for name, values in inputs.items():
             after = torch.from_numpy(changed[name]).to(values.device).view(values.shape)
             values.copy_(after if self.scale is None else self.scale.undo(name, after))
-        return {name: (left if self.scale is None else own)[name].reshape(rows.shape) for name in inputs}
+        is_left = self.scale is None or self.draws.corruption.filling is not None
+        return {name: (left if is_left else own)[name].reshape(rows.shape) for name in inputs}
 
 
 class Data:
@@ -249,11 +250,12 @@ class Data:
         """
         real, safe = rows >= 0, rows.clamp_min(0)
         inputs, lengths, masks = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
+        steps = dict[str, Tensor]()
         for name, stored in self.stored.items():
             if self.kind == "sequences":
                 lengths[name] = stored.lengths[safe].masked_fill_(~real, 0)
-                steps = torch.arange(max(1, int(lengths[name].max())), device=rows.device)
-                masks[name] = steps < lengths[name][..., None]
+                steps[name] = torch.arange(max(1, int(lengths[name].max())), device=rows.device)
+                masks[name] = steps[name] < lengths[name][..., None]
                 inputs[name] = stored.padded(safe, masks[name])
             else:
                 masks[name] = real if stored.complete else real & (stored.lengths[safe] > 0)
@@ -268,7 +270,7 @@ class Data:
             before = {name: stored.lengths[safe].cpu().numpy() for name, stored in self.stored.items()}
             for name, rest in self.corruption.apply(inputs, safe, before, epoch).items():
                 left = torch.from_numpy(rest).to(rows.device).masked_fill_(~real, 0)
-                masks[name] = masks[name] & ((left > 0)[..., None] if lengths else left > 0)
+                masks[name] = masks[name] & (steps[name] < left[..., None] if lengths else left > 0)
                 lengths |= {name: left} if lengths else {}
         present = {name: lengths[name] > 0 for name in lengths} or masks
         for name, mask in masks.items():

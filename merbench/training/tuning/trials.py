@@ -134,6 +134,7 @@ def tune(
     require_device(settings.device)
     require_matplotlib()
     loaded = load_baseline(baseline)
+    loaded = loaded.resolved(declared.id, {**loaded.preset(settings.preset).options, **settings.options})
     if not loaded.declaration.uses_seed:
         settings = dataclasses.replace(settings, runs=1)
     folder = Path(output) if output is not None else default_folder(declared.id, loaded.name)
