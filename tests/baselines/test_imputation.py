@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from merbench.corpus.candidates import open_candidates
-from merbench.corruptions import Step
-from merbench.errors import UsageError
-from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, load_baseline, training_set
+from merbench.training import FeatureSet, Setup, TrainingSet, feature_set, load_baseline, training_set
 from merbench.training.data import training_candidates
-from merbench.training.imputation import How, Imputer
-from merbench.training.samples import FeatureCorruption
 from merbench.training.selection import fit
 from tests.training.conftest import SmallTrack
 

@@ -61,10 +61,31 @@ def test_features_of_the_sample_tracks_are_the_same_for_all_baselines_that_read_
             assert {track: own.features for track, own in declared.tracks.items()} == expected, name
 
 
+def test_a_baseline_around_another_one_takes_what_that_one_takes(tmp_path: Path) -> None:
+    own = load_baseline("imputation")
+    of_sequences = own.resolved("emodb", {"base": "mult"}).declaration
+    assert (of_sequences.samples, of_sequences.corrupts_per_epoch) == ("sequences", True)
+    of_dialogues = own.resolved("meld", {"base": "context-gru"}).declaration
+    assert (of_dialogues.samples, of_dialogues.handles_unknown) == ("dialogues", True)
+    assert of_dialogues.handles_missing and of_dialogues.trains  # those are its own
+    assert not own.resolved("emodb", {"base": "logistic"}).declaration.corrupts_per_epoch
+    with pytest.raises(UnknownName, match="did you mean 'attention'"):
+        own.resolved("emodb", {"base": "atention"})
+    assert load_baseline("attention").resolved("emodb", {}).declaration.like is None
+    folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}trains = {{ name = "depth" }}\nlike = "nmae"\n')
+    with pytest.raises(
+        DeclarationError, match="like: 'nmae': is not an option in `trains`; it has name; did you mean 'name'"
+    ):
+        load_baseline(folder)
+
+
 def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
         "attention-topn": (("ranking", "fusion"), {}),
+        "imputation": ((), {"base": "base_options"}),
+        "modality-dropout": ((), {"base": "base_options"}),
+        "nmer": (("teacher", "network"), {}),
         "pseudo-label": (("teacher", "student"), {"base": "base_options"}),
     }
     folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}own_loop = true\ntrains = {{ nmae = "depth" }}\n')
