@@ -33,6 +33,10 @@ def by_arithmetic() -> dict[str, tuple[dict[str, Any], int]]:
     lstm = 4 * H
     of_graph = 3 * (2 * H * 6 + 6 * H) + (6 * H * 6 + 6 * H) + (7 * H * 6 + 6 * H) + (M * H * 6 + 6 * H + H * 19)
     read, fused = 2 * M * H * 4, 2 * 3 * H * (M * 4 + 2 + H)  # context-gru: encoders of width 4, two speakers
+    # gcnet: states of 2 H, both directions of two layers; each graph gives H / 2, and of r relations has r + 1 products
+    wide, given = 2 * H + H // 2, H // 2
+    of_states = 2 * lstm * (D + H) + 2 * lstm * 3 * H
+    of_context = 2 * 4 * wide * (2 * wide + 3 * wide) + 2 * wide**2 + 2 * given**2
     return {
         "attention": ({"hidden": [H, H]}, D * H + M * H**2 + M * H * H + H**2 + H * M + 3 * H),
         "attention-topn": ({"hidden": H}, ENCODERS + M * H * H + 2 * H**2 + H * M + 3 * H),
@@ -56,6 +60,10 @@ def by_arithmetic() -> dict[str, tuple[dict[str, Any], int]]:
             {"hidden": H, "encoded": 4, "layers": [6], "speakers": 2},
             T * (2 * 3 * H * (D + M * H) + read + fused + 2 * H * 6 + 6 * 3),
         ),
+        "gcnet": (
+            {"hidden": H, "speakers": 2},
+            T * (of_states + 2 * of_context + (4 + 5) * 2 * H * given + 3 * wide),
+        ),
         "mfn": (
             {"hidden": H, "memory": 6},
             T * (lstm * (D + M * H) + 2 * (2 * M * H * H) + memory(2 * M * H, 6)) + (M * H + 6) * H + H * 4 + 4 * 3,
@@ -75,7 +83,7 @@ def products(name: str, labels: dict[str, int], **options: Any) -> float:
     return computed(load_baseline(name), claim).values[0]
 
 
-SEQUENCES = ("ef-lstm", "gru", "context-gru", "mfn", "graph-mfn")
+SEQUENCES = ("ef-lstm", "gru", "context-gru", "gcnet", "mfn", "graph-mfn")
 
 
 @pytest.mark.parametrize("name", by_arithmetic())

@@ -1,4 +1,4 @@
-"""Layers for rows of different number: they are averaged in windows, and read in order by a GRU.
+"""Layers for rows of different number: they are averaged in windows, and read in order by a GRU or LSTM.
 
 Conventions:
     B sequences of a batch, T rows of the longest, d numbers of a row. Rows are `(B, T, d)` float32; `lengths`, `(B,)`
@@ -72,7 +72,7 @@ def aligned(batch: Batch, to: str = "", window: int = 1) -> tuple[dict[str, Tens
 
 
 class Recurrent(nn.Module):
-    """The states of a GRU (Cho et al. 2014) of one layer after every row, `(B, T, h)`; `(B, T, 2 h)` of two directions.
+    """The states of a GRU or LSTM of one layer after every row, `(B, T, h)`; `(B, T, 2 h)` of two directions.
 
     Forwards, torch's own layer reads the padding after the real rows, where it does not matter; backwards, it would
     read it before them. So real rows are reversed before they are read, and so are their states after that. (Packed
@@ -83,14 +83,17 @@ class Recurrent(nn.Module):
         n_hidden: width h of a state.
         backwards: what reads the rows from the last to the first: `none`, a cell of its `own`, or the `same` cell that
             reads them forwards.
+        cell: `torch.nn.GRU` (Cho et al. 2014) or `torch.nn.LSTM` (Hochreiter and Schmidhuber 1997).
     """
 
-    def __init__(self, n_in: int, n_hidden: int, *, backwards: str = "none") -> None:
+    def __init__(
+        self, n_in: int, n_hidden: int, *, backwards: str = "none", cell: type[nn.GRU | nn.LSTM] = nn.GRU
+    ) -> None:
         super().__init__()
         if backwards not in ("none", "own", "same"):
             raise ValueError(f"no cell '{backwards}'")
-        self.forwards = nn.GRU(n_in, n_hidden, batch_first=True)
-        self.backwards = nn.GRU(n_in, n_hidden, batch_first=True) if backwards == "own" else None
+        self.forwards = cell(n_in, n_hidden, batch_first=True)
+        self.backwards = cell(n_in, n_hidden, batch_first=True) if backwards == "own" else None
         self.one_direction = backwards == "none"
 
     def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
