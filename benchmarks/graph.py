@@ -134,7 +134,7 @@ def step(contender: Contender, layers: Layers, states: Tensor, speaker: Tensor) 
 
 
 def measured(longest: int, hidden: int, rounds: int) -> tuple[dict[str, float], float]:
-    """Return the times of a step by contender, and the largest difference of values and gradients, of the largest of each.
+    """Return the times of a step by contender, and the largest difference of values and gradients, as a share of each.
 
     The loop has few dialogues; its time is that of merbench, times their ratio on these.
     """
@@ -170,9 +170,7 @@ def main() -> None:
         ]
     print(f"{machine(['torch'])}, 1 thread; median of {arguments.rounds} rounds\n")
     print(table((f"a step, both graphs of {N_DIALOGUES} dialogues", "time", "merbench = 1"), rows))
-    print(
-        f"\nThe largest difference of values and gradients is {largest:.1e} of the largest of each, or 1. The loop had {N_LOOPED} dialogues."
-    )
+    print(f"\nLargest difference of values and gradients, as a share of the largest, or of 1: {largest:.1e}.")
     for longest in (110, 1000, 10_000):
         real = GCNET.Edges.of(torch.zeros(1, longest, dtype=torch.int64), OPTIONS).real
         print(f"A dialogue of {longest:,}: {real.numel():,} places of edges, {longest**2:,} pairs of utterances.")
