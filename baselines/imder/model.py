@@ -180,7 +180,8 @@ class ScoreNetwork(nn.Module):
             units = torch.cat([units, skipped.pop()], 1)
         units, condition = self.last(units), self.last_condition(condition)
         units = units + self.attention(steps_of(units), steps_of(condition)).transpose(1, 2)
-        return units / deviation(times, self.sigma)[:, None, None]
+        scores: Tensor = units / deviation(times, self.sigma)[:, None, None]
+        return scores
 
 
 class ChannelAttention(nn.Module):
@@ -196,8 +197,9 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return units."""
-        units = self.units(x)
-        return x + units * self.weights(units.mean(2, keepdim=True))
+        units: Tensor = self.units(x)
+        added: Tensor = units * self.weights(units.mean(2, keepdim=True))
+        return x + added
 
 
 class Refinement(nn.Module):
