@@ -299,9 +299,8 @@ class Imputing(Around):
     def fit(self, train: TrainingSet) -> None:
         """Learn from samples, none of which are for selection."""
         require_answers(self.base, train.track)
+        self.imputers, self.models = self._imputers([train]), [self.built(train.track)(self.setup)]
         train = frozen(self.as_learned(train))
-        self.imputers = self._imputers([train])
-        self.models = [self.built(train.track)(self.setup)]
         self.models[0].fit(replace(train, samples=self._filled(0, train.samples)))
 
     def predict(self, test: FeatureSet) -> Predictions:

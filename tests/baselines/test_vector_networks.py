@@ -19,10 +19,13 @@ from tests.baselines.networks import batch_of, network_of
 from tests.training.conftest import SmallTrack
 
 NETWORKS: dict[str, dict[str, Any]] = {
+    "ae": {"hidden": 8, "embedding": 4, "layers": [6, 3]},
     "attention-topn": {"hidden": 8},
+    "cra": {"hidden": 8, "embedding": 4, "layers": [6, 3]},
     "lf-dnn": {"hidden": 8},
     "lmf": {"hidden": 8},
     "misa": {"hidden": 8, "feed_forward": 16},
+    "mmin": {"hidden": 8, "embedding": 4, "layers": [6, 3], "blocks": 2},
     "mmim": {"hidden": 8},
     "self-mm": {"hidden": 8},
     "tfn": {"hidden": 4},
@@ -87,7 +90,7 @@ def test_it_learns_and_its_stored_weights_predict_the_same(name: str, small_trac
         np.testing.assert_array_equal(restored.predict(test).outputs[target], values)
 
 
-@pytest.mark.parametrize("name", ["misa", "mmim", "self-mm"])
+@pytest.mark.parametrize("name", ["ae", "misa", "mmim", "self-mm"])
 def test_its_own_losses_are_finite_in_half_precision(name: str) -> None:
     network, batch = (
         network_of(name, WIDTHS, {"discrete": 3, "valence": None}, **NETWORKS[name]).train(),
@@ -116,7 +119,7 @@ class Interrupting:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("name", ["mmim", "self-mm"])
+@pytest.mark.parametrize("name", ["mmim", "mmin", "self-mm"])
 def test_what_is_remembered_of_samples_outlives_an_interruption(
     name: str, small_track: SmallTrack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

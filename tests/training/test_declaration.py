@@ -83,7 +83,10 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
         "attention-topn": (("ranking", "fusion"), {}),
+        "cpm-net": ((), {}),
+        "dcca": (("components", "linear model"), {}),
         "imputation": ((), {"base": "base_options"}),
+        "mmin": (("teacher", "network"), {}),
         "modality-dropout": ((), {"base": "base_options"}),
         "nmer": (("teacher", "network"), {}),
         "pseudo-label": (("teacher", "student"), {"base": "base_options"}),

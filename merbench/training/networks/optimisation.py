@@ -46,8 +46,10 @@ class Schedule:
         learning_rate: of the optimiser.
         weight_decay: `adam` adds it to the gradient; `adamw` takes it off the parameters.
         optimiser: `adam` (Kingma and Ba 2015) or `adamw` (Loshchilov and Hutter 2019).
-        decay: course of the learning rate after the warm-up: `constant`, or to 0 at the end as a `cosine` or `linear`.
+        decay: course of the learning rate after warm-up and steady epochs: `constant`, or to 0 at the end as a `cosine`
+            or `linear`.
         warmup_epochs: epochs, or a part of one, in which the learning rate grows from 0.
+        steady_epochs: epochs after the warm-up before the rate begins to decay.
         clip_norm: largest norm of a fold's gradient; 0 does not clip.
         clip_value: largest absolute value of a gradient's entries; 0 does not clip (MERBench's -1).
         accumulation: batches of one step; their gradients are averaged.
@@ -67,6 +69,7 @@ class Schedule:
     optimiser: Literal["adam", "adamw"] = "adam"
     decay: Literal["constant", "cosine", "linear"] = "constant"
     warmup_epochs: Annotated[float, Within(0)] = 0.0
+    steady_epochs: Annotated[float, Within(0)] = 0.0
     clip_norm: Annotated[float, Within(0)] = 0.0
     clip_value: Annotated[float, Within(0)] = 0.0
     accumulation: Annotated[int, Within(1)] = 1
@@ -89,7 +92,8 @@ class Schedule:
         warm, total = self.warmup_epochs * steps_of_an_epoch, self.epochs * steps_of_an_epoch
         if step < warm:
             return (step + 1) / (math.floor(warm) + 1)
-        done = (step - warm) / max(1e-12, total - warm)
+        begin = warm + self.steady_epochs * steps_of_an_epoch
+        done = max(0.0, (step - begin) / max(1e-12, total - begin))
         match self.decay:
             case "cosine":
                 return (1 + math.cos(math.pi * done)) / 2

@@ -17,8 +17,10 @@ from merbench.training.networks.optimisation import Group, Schedule, clip, optim
 
 
 def test_the_rate_grows_and_falls_as_by_hand() -> None:
-    def rates(decay: Literal["constant", "cosine", "linear"], warmup: float) -> list[float]:
-        schedule = Schedule(epochs=4, batch_size=8, learning_rate=0.1, decay=decay, warmup_epochs=warmup)
+    def rates(decay: Literal["constant", "cosine", "linear"], warmup: float, steady: float = 0) -> list[float]:
+        schedule = Schedule(
+            epochs=4, batch_size=8, learning_rate=0.1, decay=decay, warmup_epochs=warmup, steady_epochs=steady
+        )
         return [schedule.rate(step, 2) for step in range(8)]
 
     assert rates("constant", 0) == [1.0] * 8
@@ -26,6 +28,9 @@ def test_the_rate_grows_and_falls_as_by_hand() -> None:
     assert rates("constant", 1) == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1])
     assert rates("linear", 0) == pytest.approx([1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
     assert rates("linear", 1) == pytest.approx([1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    # two steady steps, and four of decay
+    assert rates("linear", 1, 1) == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4])
+    assert rates("linear", 0, 4) == [1.0] * 8
 
 
 def test_the_cosine_is_that_of_torch() -> None:
@@ -137,6 +142,7 @@ def test_every_option_of_training_can_be_given_to_a_shipped_network(baseline: st
         "optimiser": "adamw",
         "decay": "cosine",
         "warmup_epochs": 0.5,
+        "steady_epochs": 1,
         "clip_norm": 2,
         "clip_value": 0.8,
         "accumulation": 2,
