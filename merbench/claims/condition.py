@@ -65,12 +65,13 @@ class Condition:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """The places of two values, of which the first leaves more: a modality more, or the one before the next."""
+        """The places of two values, of which the first is to be better: it keeps more, or is before the next."""
         places = range(len(self.values))
         if self.parameter != PATTERN:
             return list(pairwise(places))
         kept = [set(value) for value in self.values]
-        return [(i, j) for i in places for j in places if kept[j] < kept[i] and len(kept[i]) == len(kept[j]) + 1]
+        above = [(i, j) for i in places for j in places if kept[j] < kept[i]]
+        return [(i, j) for i, j in above if not any(kept[j] < other < kept[i] for other in kept)]
 
     def learning(self, place: Place, side: Side, step: Step | None) -> dict[str, Any]:
         """Return the keys of `[training]` that differ for what answers a value of the condition."""
