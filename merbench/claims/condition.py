@@ -2,7 +2,7 @@
 
 The corruption of a test sample depends on the track's seed, the step and the sample's id, and features are corrupted on
 the scale of what is learned from, as in `merbench robustness`. Weights are shared, and nothing more is trained, or a
-run is trained for every value of the condition, on features that are corrupted in the same way.
+run is trained for every value of the condition, on features that are corrupted in the same way, or one for all values.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ class Condition:
 
     def learning(self, place: Place, side: Side, step: Step | None) -> dict[str, Any]:
         """Return the keys of `[training]` that differ for what answers a value of the condition."""
-        own = {**learning_of(place), **side.training}
-        if (side.weights or self.weights) == "per-condition":
+        own, weights = {**learning_of(place), **side.training}, side.weights or self.weights
+        if weights == "mixed" and (first := next(filter(None, self.steps), None)) is not None and self.parameter:
+            step = Step(first.name, {**first.parameters, self.parameter: {"choice": list(self.values)}})
+        if weights != "shared":
             own["corruptions"] = [] if step is None else [{"name": step.name, **step.parameters}]
         return own
 
@@ -99,8 +101,8 @@ def condition_of(claim: Claim, place: Place) -> Condition:
     condition = _declared(place) if place.condition else Condition()
     if not place.condition and any(side.weights for side in sides):
         raise UsageError("weights of a side need a condition")
-    if any("corruptions" in side.training and side.weights == "per-condition" for side in sides):
-        raise UsageError("weights 'per-condition' are trained under the condition, and not under other corruptions")
+    if any("corruptions" in side.training and side.weights not in (None, "shared") for side in sides):
+        raise UsageError("weights other than 'shared' are trained under the condition, and not under other corruptions")
     if isinstance(claim, Monotone) and not condition.pairs:
         raise UsageError(
             "a monotone claim needs several values of one parameter, such as rate = [0.1, 0.3], or of the pattern, one "

@@ -12,8 +12,8 @@ FEWEST_SEEDS = 5
 """How many seeds a claim about scores needs at least."""
 
 
-Weights = Literal["shared", "per-condition"]
-"""Whether one model answers under all conditions, or one for each, trained on features that are corrupted alike."""
+Weights = Literal["shared", "per-condition", "mixed"]
+"""What answers under conditions: one model, one for each that is trained under it, or one that is trained under all."""
 
 
 class Side(Declaration):

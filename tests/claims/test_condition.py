@@ -18,6 +18,8 @@ from merbench.corpus.candidates import open_candidates
 from merbench.corruptions import Step, generator
 from merbench.corruptions.missing import gcnet_masks
 from merbench.errors import UsageError
+from merbench.robustness import Settings as Robust
+from merbench.robustness import robustness
 from merbench.scoring import public_score
 from merbench.submission import read_submission
 from merbench.track import load_track
@@ -114,15 +116,41 @@ def test_a_model_for_every_condition_is_trained_under_it_and_rate_0_is_the_clean
     assert {(each[0].name, each[0].parameters["rate"]) for each in declared if each} == {("gcnet_missing", 0.5)}
 
 
-def test_a_side_may_be_trained_otherwise(claimant: Claimant) -> None:
-    every = 'training = { corruptions = [{ name = "gcnet_missing", rate = { uniform = [0.0, 0.7] } }] }'
-    claim = CLAIM.replace("{{ C = 0.1 }}", "{{ C = 0.1 }}, " + every.replace("{", "{{").replace("}", "}}"))
+@pytest.mark.parametrize(
+    ("side", "rate"),
+    [
+        (
+            'training = { corruptions = [{ name = "gcnet_missing", rate = { uniform = [0.0, 0.7] } }] }',
+            "{'uniform': [0.0, 0.7]}",
+        ),
+        ('weights = "mixed"', "{'choice': [0.3, 0.5]}"),
+    ],
+)
+def test_a_side_may_be_trained_otherwise(claimant: Claimant, side: str, rate: str) -> None:
+    claim = CLAIM.replace("{{ C = 0.1 }}", "{{ C = 0.1 }}, " + side.replace("{", "{{").replace("}", "}}"))
     claim = claim.replace("{{ C = 1e-6 }}", '{{ C = 0.1 }}, weights = "per-condition"')
     claimant(claim.format(under('corruption = "gcnet_missing", rate = [0.3, 0.5]')))
     values("")
     runs = [read_run(path.parent).track().training.corruptions for path in Path("runs").rglob("run.json")]
-    rates = sorted(str(each[0].parameters["rate"]) for each in runs)
-    assert rates == ["0.3", "0.5", "{'uniform': [0.0, 0.7]}"]
+    assert sorted(str(each[0].parameters["rate"]) for each in runs) == ["0.3", "0.5", rate]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step("gcnet_missing", {"rate": 0.5}),
+        Step("gaussian_noise_features", {"snr_db": 0}),
+    ],
+)
+def test_the_value_is_that_of_robustness(claimant: Claimant, step: Step) -> None:
+    ((parameter, value),) = step.parameters.items()
+    claimant(CLAIM.format(under(f'corruption = "{step.name}", {parameter} = {value}')))
+    (row,) = check_claims(["means"]).results
+    settings = Robust(corruption=step.name, options={"scale": "each", "alpha": 10.0, "C": 0.1})
+    report = robustness("mer-multi", "logistic", {parameter: [value]}, settings)
+    scores = report.curves[0].rows[0].scores
+    assert row.measured is not None
+    assert row.measured.system == pytest.approx({each.name: each.value for each in scores}["weighted_f1"], abs=1e-9)
 
 
 def test_a_monotone_claim_is_decided_by_one_pair(claimant: Claimant) -> None:
