@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.random import PCG64
 
 from merbench.banks.bank import Bank
 from merbench.corruptions import Audio, FromBank, FromColumn, Step, Video, generator, window_s
+from merbench.corruptions.batches import GCNET, removed_modalities
 from merbench.errors import Inapplicable
 
 OpenBank = Callable[[str], Bank]
@@ -137,11 +139,32 @@ def corrupt_split(
         if step.corruption.scope == "split":
             results = _corrupt_all(results, SampledStep(step, seed, ""))
             continue
+        if step.name == GCNET and len({frozenset(result.signal) for result in results}) == 1:
+            results = _without_modalities(results, ids, step, seed)
+            continue
         for row, sample_id in enumerate(ids):
             of_sample = {name: column[row] for name, column in (known or {}).items()}
             after = corrupt(results[row].signal, [step], seed=seed, sample_id=sample_id, known=of_sample)
             results[row] = Corrupted(after.signal, {**results[row].values, **after.values})
     return results
+
+
+def _without_modalities(results: Sequence[Corrupted], ids: Sequence[str], step: Step, seed: int) -> list[Corrupted]:
+    """Return vectors of the same modalities without those that are missing, which are drawn for all samples at once.
+
+    One by one, a sample takes milliseconds. What it lacks is the same.
+    """
+    names = list(results[0].signal)
+    removed, done = removed_modalities(step, names, ids, seed=seed), []
+    for result, sample_id, lacks in zip(results, ids, removed.tolist(), strict=True):
+        sampled, before = SampledStep(step, seed, sample_id), result.signal
+        after, values = before, dict(sampled.parameters)
+        if not sampled.changes_nothing:
+            missing = {name for name, is_missing in zip(names, lacks, strict=True) if is_missing}
+            after = {name: np.zeros_like(own) if name in missing else own for name, own in before.items()}
+            values |= step.corruption.measure(before, after, sampled.parameters)
+        done.append(Corrupted(after, result.values | sampled.named(values)))
+    return done
 
 
 def _corrupt_all(results: Sequence[Corrupted], sampled: SampledStep) -> list[Corrupted]:

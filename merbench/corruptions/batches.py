@@ -132,7 +132,10 @@ def _by_blocks(
         start += len(block)
 
 
-_REMOVING = ("gcnet_missing", "imbalanced_missing", "modality_absence", "modality_pattern")
+GCNET = "gcnet_missing"
+"""The corruption whose masks are drawn for many samples at once."""
+
+_REMOVING = (GCNET, "imbalanced_missing", "modality_absence", "modality_pattern")
 _AT_ONCE = 1024
 
 
@@ -149,7 +152,7 @@ def removed_modalities(step: Step, names: Sequence[str], ids: Sequence[str], *, 
     Raises:
         Inapplicable: it is inapplicable to every sample.
     """
-    if step.name == "gcnet_missing":
+    if step.name == GCNET:
         return _removed_by_gcnet(step, names, ids, seed)
     removed, problems = np.zeros((len(ids), len(names)), dtype=np.bool_), list[Inapplicable]()
     signal = {name: np.ones(1) for name in names}

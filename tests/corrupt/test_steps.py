@@ -149,3 +149,16 @@ def test_the_generator_of_a_step_continues_after_its_parameters() -> None:
     steps = sample_steps([step], 5, "a")
     for _ in range(2):
         assert np.array_equal(apply_steps(vectors, steps, {}).signal["audio"], expected)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.7, {"uniform": [0.0, 0.7]}])
+def test_missing_modalities_of_all_samples_are_those_of_each_by_itself(rate: Any) -> None:
+    rng, ids = np.random.default_rng(2), [f"s{i}" for i in range(40)]
+    samples = [{name: rng.normal(size=3) for name in ("video", "audio", "text")} for _ in ids]
+    samples[3]["audio"] *= 0  # zeros before the corruption count as missing afterwards
+    step = spec("gcnet_missing", rate=rate)
+    for sample_id, signal, done in zip(ids, samples, corrupt_split(samples, ids, [step], seed=5), strict=True):
+        by_itself = corrupt(signal, [step], seed=5, sample_id=sample_id)
+        assert done.values == by_itself.values
+        assert list(done.signal) == list(by_itself.signal)
+        assert all(np.array_equal(done.signal[name], by_itself.signal[name]) for name in signal)

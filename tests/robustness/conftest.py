@@ -102,6 +102,7 @@ def write_track(
     features: dict[str, Feature] | None = None,
     withheld: bool = False,
     media: dict[str, str] | None = None,
+    dialogues: bool = False,
 ) -> Track:
     names, codes = ids(), classes()
     valence = (codes - 1.0 + np.random.default_rng(5).normal(0, 0.2, len(names))).clip(-2, 2)
@@ -114,6 +115,11 @@ def write_track(
     }
     if media is not None:
         columns["media"] = [media.get(name) for name in names]  # type: ignore[misc]
+    if dialogues:  # of four utterances each
+        columns |= {
+            "dialogue": [f"d{i // 4}" for i in range(len(names))],
+            "position": [i % 4 for i in range(len(names))],
+        }
     made_corpus(
         folder / "corpus",
         name="small",
