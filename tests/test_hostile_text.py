@@ -48,10 +48,10 @@ from merbench.errors import (
 from merbench.leaderboard.check import check_entries
 from merbench.leaderboard.entry import InvalidEntry
 from merbench.lexicon import import_lexicon, open_lexicon
-from merbench.report import Comparison, Confusion, ItemReport, ReportTable, ScoreReport
+from merbench.report import Comparison, Confusion, ItemReport, Report, ReportTable, ScoreReport
 from merbench.report.html import section_html
 from merbench.report.latex import section_latex
-from merbench.robustness.report import RobustnessReport
+from merbench.robustness import RobustnessComparison, RobustnessReport
 from merbench.site.page import board_page
 from merbench.submission import read_submission
 from merbench.synonyms import import_groups
@@ -375,8 +375,8 @@ def hostile(kind: Any) -> Any:
     return hostile(arguments[0])  # a union
 
 
-@pytest.mark.parametrize("kind", [ScoreReport, Comparison, ItemReport, RobustnessReport])
-def test_reports_in_every_form(kind: type[ScoreReport | Comparison | ItemReport | RobustnessReport]) -> None:
+@pytest.mark.parametrize("kind", [ScoreReport, Comparison, ItemReport, RobustnessReport, RobustnessComparison])
+def test_reports_in_every_form(kind: type[Report]) -> None:
     report = hostile(kind)
     assert_harmless(report.to_text())
     assert_harmless(report.to_json())

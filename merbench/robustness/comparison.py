@@ -103,6 +103,8 @@ class RobustnessComparison(Report):
         equity: the modality equity indices, where conditions show them.
         feature_scale: the scale on which features were corrupted; empty if no curve is of features.
         leave_out: the corpus column whose values were left out in turn; empty if the training split was used.
+        training_corruptions: what the track declares for training samples, one text each.
+        counts: as in the report on one system.
         failures: the conditions of systems that failed, one line each.
         remarks: what a reader must know.
     """
@@ -119,6 +121,7 @@ class RobustnessComparison(Report):
     equity: tuple[Equity, ...] = ()
     feature_scale: Literal["", "standardised", "stored"] = ""
     leave_out: str = ""
+    training_corruptions: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -237,7 +240,10 @@ class RobustnessComparison(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), learned_on(self.weights)]
+        lines = [
+            ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
+            learned_on(self.weights, self.training_corruptions),
+        ]
         if self.feature_scale:
             lines.append(scaled_by(self.feature_scale))
         if self.leave_out:

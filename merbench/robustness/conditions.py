@@ -20,7 +20,8 @@ from merbench.corpus.declaration import MODALITIES
 from merbench.corruptions.batches import removes_modalities
 from merbench.engine import Raised, ShowProgress, is_shared, run_here_or_apart, suitable_threads
 from merbench.report import Score, ScoreReport
-from merbench.robustness.experiment import Experiment, Fold, Prepared, Work
+from merbench.robustness.experiment import Experiment, Fold, Prepared
+from merbench.robustness.preparation import Work
 from merbench.robustness.samples import Inputs, Scales, Standard
 from merbench.robustness.summary import Values
 from merbench.scoring import score_and_draws

@@ -141,6 +141,7 @@ class RobustnessReport(Report):
         mean_errors: the mean corruption error over curves; empty without a system to compare with.
         remarks: what a reader must know.
         extractors: modality -> what its features are extracted by that are computed from clips or transcripts.
+        training_corruptions: what the track declares for training samples, one text each.
         versions: of the libraries that computed vectors depend on, and the machine; empty if there are none.
     """
 
@@ -163,6 +164,7 @@ class RobustnessReport(Report):
     feature_scale: Literal["", "standardised", "stored"] = ""
     folds_by: str = ""
     extractors: Mapping[str, str] = field(default_factory=dict)
+    training_corruptions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         n = sum(len(curve.rows) for curve in self.curves)
@@ -171,6 +173,8 @@ class RobustnessReport(Report):
     def _stored(self) -> dict[str, Any]:
         content = asdict(self)
         content["notes"] = content.pop("remarks")
+        if not self.training_corruptions:
+            del content["training_corruptions"]  # reports without any keep their bytes
         return content
 
     @classmethod
@@ -210,7 +214,10 @@ class RobustnessReport(Report):
 
     def notes(self) -> list[str]:
         """Return the lines under the tables."""
-        lines = [", ".join(f"{n:,} {name}" for name, n in self.counts.items()), learned_on(self.weights)]
+        lines = [
+            ", ".join(f"{n:,} {name}" for name, n in self.counts.items()),
+            learned_on(self.weights, self.training_corruptions),
+        ]
         if self.feature_scale:
             lines.append(scaled_by(self.feature_scale))
         if self.folds_by:
@@ -281,8 +288,10 @@ class RobustnessReport(Report):
         return "–" if score is None else self.estimated(score.value, score.low, score.high, line=clean)
 
 
-def learned_on(weights: Weights) -> str:
-    """Return the line on what models learned from."""
+def learned_on(weights: Weights, training: Sequence[str]) -> str:
+    """Return the line on what models learned from, with the corruptions that the track declares for training."""
+    if weights == "shared" and training:
+        return f"weights: one model for all conditions, trained on samples corrupted by {'; '.join(training)}"
     return f"weights: {_TRAINED_ON[weights]}"
 
 

@@ -28,9 +28,10 @@ from merbench.robustness.comparison import (
 )
 from merbench.robustness.conditions import Outcome
 from merbench.robustness.equity import absences, drops_of, equity
-from merbench.robustness.experiment import EXTRACTORS, Experiment, Prepared
+from merbench.robustness.experiment import Experiment, Prepared
 from merbench.robustness.grid import Curve
-from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport
+from merbench.robustness.preparation import EXTRACTORS
+from merbench.robustness.report import ConditionRow, CurveReport, Estimate, RobustnessReport, conditions_of
 from merbench.robustness.samples import Source
 from merbench.robustness.summary import Outcomes, Values, estimate, mean_errors, over, summaries
 from merbench.scoring import Resampling
@@ -93,6 +94,10 @@ def system_report(
         feature_scale=settings.feature_scale if experiment.of_features else "",
         folds_by=system.folds[0].labelled.folds_by,
         extractors=experiment.source.extractors,
+        training_corruptions=tuple(
+            conditions_of(spec.name, spec.as_step.step_name, spec.as_step.parameters)
+            for spec in experiment.train.track.training.corruptions
+        ),
     )
 
 
@@ -296,6 +301,7 @@ def comparison(
         decimals=first.decimals,
         feature_scale=first.feature_scale,
         leave_out=first.leave_out,
+        training_corruptions=first.training_corruptions,
     ), {each.prepared.name: each.report for each in compared}
 
 

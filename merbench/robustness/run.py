@@ -16,8 +16,9 @@ from merbench.files.writing import atomic_folder, write_text
 from merbench.report import Score
 from merbench.robustness.comparison import ComparedCurve, RobustnessComparison
 from merbench.robustness.conditions import Outcome, outcomes
-from merbench.robustness.experiment import Experiment, Settings, Work, load_systems
+from merbench.robustness.experiment import Experiment, Settings
 from merbench.robustness.grid import planned
+from merbench.robustness.preparation import Work, load_systems
 from merbench.robustness.report import CurveReport, Estimate, RobustnessReport, as_numbers, shown
 from merbench.robustness.reports import comparison, system_report
 from merbench.track import Track, load_track

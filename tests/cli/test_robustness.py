@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from merbench.cli import run
-from merbench.robustness import RobustnessReport
+from merbench.robustness import RobustnessComparison, RobustnessReport
 from merbench.robustness.samples import Inputs
 
 Capture = pytest.CaptureFixture[str]
@@ -103,6 +103,44 @@ def test_several_features_may_be_of_one_modality(here: Path, capsys: Capture) ->
     given = ["--feature-of", "other=audio", "--feature-of", "other=video"]
     assert run([*COMMAND, "--grid", "snr_db=0", "--param", "factor=1", *given]) == 0
     capsys.readouterr()
+
+
+SYSTEMS = ["--baseline", "majority", "--baseline", "low=logistic", "--set", "low.C=0.0001", "--set", "alpha=1000"]
+MISSING = ["--corruption", "modality_pattern", "--grid", "pattern=av,at,vt", "--no-intervals"]
+
+
+def test_several_systems_are_compared(here: Path, capsys: Capture) -> None:
+    assert run(["robustness", "mer-multi", *SYSTEMS, *MISSING, "--feature", "low=audio", "--feature", "low=text"]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[0] == ("Sample · MER-MULTI (mer-multi@1.0, split test) · synthetic sample: 2 systems under corruption")
+    assert lines[2] == "overall ↑ by pattern of modality_pattern"
+    assert lines[3].split() == ["system", "clean", "av", "at", "vt"]
+    assert [line.split()[0] for line in lines[4:6]] == ["low", "majority"]
+    assert lines[5].split()[1:] == ["-0.6087"] * 4  # the value of this track in the README of the baseline
+    clean, _, complete, _ = map(float, lines[4].split()[1:])
+    assert clean == complete  # without the video, which it does not read
+    folder = Path("runs/mer-multi/robustness")
+    assert lines[-1] == f"wrote {folder}"
+    report = RobustnessComparison.from_json((folder / "robustness.json").read_text(encoding="utf-8"))
+    assert f"{report.to_text()}\nwrote {folder}\n" == out
+    assert [each.options for each in report.systems] == [{}, {"alpha": 1000, "C": 0.0001}]
+    assert (folder / "curve-pattern.svg").is_file() and (folder / "low" / "curve-pattern.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "lo.C=1"], "--set lo.C: no system 'lo'; the systems are majority, low; did you mean 'low'?"),
+        (["--set", "epochs=1"], "no system has the option epochs; they have C, alpha, scale"),
+        (["--baseline", "majority"], "two systems are named majority; give one of them another name: NAME=BASELINE"),
+        (["--baseline", "=majority"], "--baseline =majority: write BASELINE or NAME=BASELINE, such as no-context=context-gru"),
+    ],
+)  # fmt: skip
+def test_wrong_systems_are_reported_in_a_line(here: Path, arguments: list[str], message: str, capsys: Capture) -> None:
+    assert run(["robustness", "mer-multi", *SYSTEMS, *MISSING, *arguments]) == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not list(here.iterdir())
 
 
 def test_clips_are_asked_for(here: Path, capsys: Capture) -> None:
