@@ -93,9 +93,9 @@ def robustness(
     ),
     force: options.Force = False,
 ) -> None:
-    """Measure how performance drops as corruption increases, of one system or of several that are compared.
+    """Measure how performance drops as corruption increases.
 
-    A condition or a system that fails is listed, and the others are finished: exit code 5.
+    Several systems are compared. What fails, a condition or a system, is listed; the others are finished: exit code 5.
     """
     from merbench.robustness import Settings, compare_robustness, default_folder
     from merbench.robustness import robustness as run

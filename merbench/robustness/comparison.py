@@ -158,12 +158,10 @@ class RobustnessComparison(Report):
         return f"{curve.parameter} of {conditions_of(curve.corruption, curve.step, curve.declared)}"
 
     def _values(self, curve: ComparedCurve, metric: ComparedMetric) -> ReportTable:
-        places = range(1 + len(curve.conditions))
-        best = [_best([each.values[place] for each in metric.systems], metric, self.decimals) for place in places]
-        rows = [
-            (each.system, *(self._cell(value, line) for value, line in zip(each.values, best, strict=True)))
-            for each in _by_rank(metric)
-        ]
+        n = 1 + len(curve.conditions)
+        values = {each.system: [*each.values, *[None] * n][:n] for each in _by_rank(metric)}
+        best = [_best(column, metric, self.decimals) for column in zip(*values.values(), strict=True)]
+        rows = [(name, *map(self._cell, own, best)) for name, own in values.items()]
         head = ("system", CLEAN, *map(shown, curve.conditions))
         unit = f", {curve.unit}" if curve.unit else ""
         title = f"{metric.name} {_arrow(metric)} by {self._title(curve)}{unit}"

@@ -132,7 +132,7 @@ def test_several_systems_are_compared(here: Path, capsys: Capture) -> None:
     ("arguments", "message"),
     [
         (["--set", "lo.C=1"], "--set lo.C: no system 'lo'; the systems are majority, low; did you mean 'low'?"),
-        (["--set", "epochs=1"], "no system has the option epochs; they have C, alpha, scale"),
+        (["--set", "epochs=1"], "no system has the option epochs; they have C, alpha, n_words, scale"),
         (["--baseline", "majority"], "two systems are named majority; give one of them another name: NAME=BASELINE"),
         (["--baseline", "=majority"], "--baseline =majority: write BASELINE or NAME=BASELINE, such as no-context=context-gru"),
     ],
