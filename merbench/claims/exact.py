@@ -141,7 +141,8 @@ def require_diagnostics(loaded: LoadedBaseline, options: Options, track: Track, 
     size = Size(widths, {name: len(target.classes) or None for name, target in track.targets.items()})
     with loaded.code.blamed("failed in its network"), torch.no_grad():
         network = one_network(built, size).eval()
-        known = list(network.diagnostics(one_sample(built, size))) if isinstance(network, Diagnosed) else []
+        own = network.diagnostics(one_sample(built, size)) if isinstance(network, Diagnosed) else ()
+        known = [*own, *built.measured(size.labels)]
     if name not in known and not any(feature in each for each in known for feature in widths):
         raise UnknownName("diagnostic", name, known, "`diagnostics` of the network")
 

@@ -85,6 +85,7 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
         "attention-topn": (("ranking", "fusion"), {}),
         "cpm-net": ((), {}),
         "dcca": (("components", "linear model"), {}),
+        **dict.fromkeys(("fixmatch", "flexmatch", "mean-teacher", "vat"), ((), {"base": "base_options"})),
         "imputation": ((), {"base": "base_options"}),
         "mmin": (("teacher", "network"), {}),
         "modality-dropout": ((), {"base": "base_options"}),

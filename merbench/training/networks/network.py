@@ -195,6 +195,10 @@ class NetworkBaseline:
                 outputs += model.evaluated(data, [every] * len(folds))
         return outputs
 
+    def measured(self, labels: Labels) -> list[str]:
+        """Return the names of diagnostics that `fit_folds` adds to those of the network, by the targets of a track."""
+        return []
+
     def weights(self) -> dict[str, NDArray[Any]]:
         """Return parameters and buffers of the networks and moments of features, with a leading fold dimension."""
         states = [network.state_dict() for network in self.networks]
