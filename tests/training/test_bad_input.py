@@ -109,7 +109,7 @@ def merbench(capsys: pytest.CaptureFixture[str]) -> Command:
 
 def training(track: Path, baseline: str, *further: str, epochs: int = 2) -> list[str]:
     """Return the words of a quick training."""
-    hidden = {"gru": "4", "context-gru": "4", "attention": "[4]"}.get(baseline)
+    hidden = {"gru": "4", "context-gru": "4", "gcnet": "4", "attention": "[4]"}.get(baseline)
     quick = [] if hidden is None else ["--set", f"epochs={epochs}", "--set", f"hidden={hidden}"]
     shared = ["--seed", "0", "--no-intervals", "--output", "out", "--force", "--device", "cpu"]
     return ["run-baseline", f"{track}/", "--baseline", baseline, *shared, *quick, *further]
@@ -153,7 +153,7 @@ def test_values_that_are_not_finite_do_not_enter_a_corpus(tmp_path: Path) -> Non
 ODD: list[Any] = [
     pytest.param("gru", {"lengths": [0 if i % 5 == 0 else 3 for i in range(N)]}, id="some sequences have length 0"),
     pytest.param("gru", {"lengths": [0] * N}, id="all sequences have length 0"),
-    pytest.param("context-gru", {"n": 1500, "dialogue": ["d"] * 1000 + [f"e{i // 8}" for i in range(500)], "position": list(range(1500))}, id="a dialogue of 1,000 utterances", marks=pytest.mark.slow),
+    *(pytest.param(name, {"n": 1500, "dialogue": ["d"] * 1000 + [f"e{i // 8}" for i in range(500)], "position": list(range(1500))}, id=f"a dialogue of 1,000 utterances, {name}", marks=pytest.mark.slow) for name in ("context-gru", "gcnet")),
     pytest.param("context-gru", {"dialogue": pa.nulls(N, pa.string()), "position": pa.nulls(N, pa.int64())}, id="no dialogue is known"),
     *(pytest.param(name, {"emotion": ["calm"] * N_TRAIN + ["glad"] * (N - N_TRAIN)}, id=f"one class in training, {name}") for name in ("logistic", "attention", "gru", "majority")),
     *(pytest.param(name, {"emotion": ["glad"] * 4 + ["calm"] * (N - 4), "speaker": ["a"] * 4 + [f"b{i % 7}" for i in range(N - 4)]}, id=f"one class in a fold, {name}") for name in ("logistic", "attention")),
