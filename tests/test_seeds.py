@@ -13,7 +13,16 @@ from toy_track import ANSWERS, IDS, LABELS, write_toy_track
 
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import UsageError
-from merbench.scoring import compare, mean_differences, resampling_of, seed_differences, seed_draws, seed_intervals
+from merbench.scoring import (
+    compare,
+    mean_differences,
+    resampling_of,
+    seed_differences,
+    seed_draws,
+    seed_interval,
+    seed_intervals,
+    weighted_sum,
+)
 from merbench.submission import Submission, read_submission
 
 T_4, T_8 = 2.7764451051977987, 2.306004135204166  # the quantile .975 of Student's t, from tables
@@ -72,6 +81,26 @@ def test_the_order_of_seeds_changes_little_and_the_name_changes_what_is_drawn(to
     assert not np.array_equal(a.with_seeds[key], b.with_seeds[key])
     assert np.array_equal(a.draws[key], b.draws[key])  # the samples are shared
     assert a.values[key] == pytest.approx((37 + 34 + 31 + 28 + 25) / 200, abs=1e-12)
+
+
+def test_values_of_the_same_seeds_are_subtracted_seed_by_seed(toy: Candidates) -> None:
+    key, how = "accuracy(discrete)", replace(resampling_of(toy, n_resamples=100_000).in_range(), method="t")
+    a, b = run(toy, range(9)), run(toy, range(5, 20))
+    plain = next(row for row in compare(toy, {"a": a, "b": b}, n_resamples=100_000).differences if row.key == key)
+    difference = weighted_sum([seed_draws([each], "system", how) for each in (a, b)], (1.0, -1.0))
+    interval = (difference.values[key], *seed_interval(key, [difference], how))
+    # deviations of one column and of two are summed in another order
+    assert interval == pytest.approx((plain.difference, plain.low, plain.high), abs=1e-6)
+    # Seeds that are right or wrong everywhere: their skill is shared, so that nothing of it is left in the difference.
+    skills = [[run(toy, [] if good else range(40)) for good in seeds] for seeds in ((1, 1, 1, 1, 0), (1, 1, 1, 1, 0))]
+    drawn = [seed_draws(runs, "system", how) for runs in skills]
+    assert not weighted_sum(drawn, (1.0, -1.0)).with_seeds[key].any()
+    # A mean of two: variance of five seeds .2, of their mean .04; the seeds of both are the same ones.
+    mean = weighted_sum(drawn, (0.5, 0.5))
+    control = seed_draws([run(toy, range(40))] * 5, "control", how)
+    assert mean.values[key] == pytest.approx(0.8, abs=1e-12)
+    assert seed_interval(key, [mean, control], how) == pytest.approx((0.8 - T_4 * 0.2, 1.0), rel=0.02)
+    assert weighted_sum(drawn, (2.0, 1.0)).widths[key] == 3.0
 
 
 def test_a_level_that_is_not_allowed_is_refused(toy: Candidates) -> None:

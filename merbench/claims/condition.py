@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from merbench.corruptions import CORRUPTIONS, Step, check_parameters
+from merbench.corruptions.batches import removes_modalities
 from merbench.errors import UnknownName, UsageError, listed
 from merbench.submission import Submission, read_submission
 from merbench.training.claim import Claim, Monotone, Place, Side, Weights
@@ -49,7 +50,8 @@ class Condition:
     @property
     def is_area(self) -> bool:
         """Whether values are summed up by the area under the line over rates (AUILC), and not by their mean."""
-        return self.parameter == RATE and len(self.values) > 1
+        are_numbers = all(isinstance(value, int | float) for value in self.values)
+        return self.parameter == RATE and len(self.values) > 1 and are_numbers
 
     @property
     def summed(self) -> tuple[float, ...]:
@@ -154,7 +156,7 @@ def corrupted_submissions(
         run: the run.
         plan: what it learned from.
         step: the corruption.
-        features: those of all systems that are compared, which lack modalities together.
+        features: those of all systems that are compared, whose samples lack the same modalities.
         device: where the models are computed.
     """
     samples = corrupted_samples(plan, step, features)
@@ -166,7 +168,7 @@ def corrupted_submissions(
 def corrupted_samples(plan: Plan, step: Step, features: Sequence[str]) -> FeatureSet:
     """Return the test samples of a plan with a step applied, on the scale of what answers each of them learned from."""
     test, train, declared = plan.test, plan.train, plan.loaded.declaration
-    names = list(dict.fromkeys([*plan.features, *features]))
+    names = list(dict.fromkeys([*plan.features, *(features if removes_modalities(step) else ())]))
     samples = feature_set(test, names, declared.columns, dialogues=declared.samples == "dialogues", missing=True)
     learned = feature_set(train, names, missing=True).sequences
     rows = np.asarray(pc.index_in(plan.labelled.samples.ids, value_set=train.ids), dtype=np.int64)
