@@ -264,6 +264,25 @@ class Network(Frame):
             return outputs
         return outputs, {name: self.options.recovery * loss for name, loss in losses.items()}
 
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return by how much the mean squared error of what is drawn is below that of zeros, one hidden in turn.
+
+        Zeros are the mean of a feature in training. Samples that have no other feature do not count.
+        """
+        if not len(self.scores):
+            return {}
+        given, gains = self.embedded(batch.inputs, batch.lengths), []
+        present = torch.stack([batch.lengths[name] > 0 for name in batch.inputs])
+        for n, (score, refinement) in enumerate(zip(self.scores, self.refinements, strict=True)):
+            others = present & (torch.arange(len(present), device=present.device) != n)[:, None]
+            hidden = present[n] & others.any(0) & batch.real
+            if not hidden.any():
+                continue
+            condition, wanted = self.condition(n, given, others)[hidden], given[n][hidden]
+            draw = refinement(drawn(score, condition, self.options, self.noise(n, condition)))
+            gains.append((wanted.square() - (draw - wanted).square()).mean())
+        return {"reconstruction": torch.stack(gains).mean() if gains else given[0].new_zeros(())}
+
     def condition(self, n: int, given: Sequence[Tensor], present: Tensor) -> Tensor:
         """Return what a feature is drawn from: the only other one, or a linear map of all others; zeros of none."""
         others = [x for place, x in enumerate(given) if place != n]

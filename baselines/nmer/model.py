@@ -166,7 +166,12 @@ class Network(nn.Module):
         self.spaces = Spaces(options, shape.widths)
         self.recovery = AutoEncoder(width, options) if options.recovery else None
         self.classifier = Classifier(width, options, shape.labels)
-        self.remembered: Frozen
+        self.remembered: Frozen | None = None
+
+    @property
+    def teacher(self) -> nn.Module:
+        """The encoders of the teacher; without one, its own."""
+        return self.spaces if self.remembered is None else self.remembered
 
     def learn_from(self, teacher: Any) -> None:
         """Begin with the teacher's encoders, and keep them to compare with."""
@@ -177,7 +182,7 @@ class Network(nn.Module):
         """Return the outputs for a batch, and in training the losses of recovery."""
         specific, invariant = self.spaces(batch.inputs)
         real, losses = batch.real, dict[str, Tensor]()
-        taught, taught_invariant = self.remembered(batch.complete) if batch.targets else (specific, invariant)
+        taught, taught_invariant = self.teacher(batch.complete) if batch.targets else (specific, invariant)
         losses["invariance"] = (invariant - taught_invariant)[real].square().mean()
         if self.recovery is not None:
             specific, mean, log_variance = self.recovery(specific, invariant)
@@ -188,6 +193,23 @@ class Network(nn.Module):
             return outputs
         weights = {name: getattr(self.options, name) for name in losses}
         return outputs, {name: weights[name] * loss for name, loss in losses.items() if weights[name]}
+
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return by how much the mean squared error of what is recovered is below that of zeros, one hidden in turn.
+
+        Errors are those of specific vectors of the hidden feature against the teacher's of the complete sample. Zeros,
+        the mean of a feature in training, are encoded by the teacher.
+        """
+        if self.recovery is None:
+            return {}
+        m, gains = len(batch.inputs), []
+        taught = self.teacher(batch.inputs)[0].chunk(m, -1)
+        for n, (name, x) in enumerate(batch.inputs.items()):
+            hidden, rows = {**batch.inputs, name: torch.zeros_like(x)}, batch.real & batch.present[name]
+            encodings = self.teacher(hidden)[0], self.recovery(*self.spaces(hidden))[0]
+            of_zeros, own = ((vectors.chunk(m, -1)[n] - taught[n])[rows].square() for vectors in encodings)
+            gains.append((of_zeros - own).sum() / max(1, own.numel()))
+        return {"reconstruction": torch.stack(gains).mean()}
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -144,6 +144,19 @@ def test_a_feature_is_drawn_from_the_only_other_one_or_from_a_map_of_several() -
     torch.testing.assert_close(condition[0], several[0])
 
 
+def test_draws_of_zeros_are_as_close_as_zeros_and_a_single_feature_does_not_count() -> None:
+    network, _ = taught()
+    given = predicted(batch({}), [0, 1, 2, 3])
+    assert network.diagnostics(given)["reconstruction"] != 0
+    for refinement in network.refinements:
+        nn.init.zeros_(refinement.narrow.weight)
+        nn.init.zeros_(refinement.narrow.bias)
+    assert network.diagnostics(given)["reconstruction"] == 0
+    alone = batch({"text": [0, 1, 2, 3], "video": [0, 1, 2, 3]})
+    assert taught()[0].diagnostics(predicted(alone, [0, 1, 2, 3]))["reconstruction"] == 0
+    assert taught(generated=False)[0].diagnostics(given) == {}
+
+
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_a_score_has_the_shape_of_what_it_is_of(length: int, levels: int) -> None:

@@ -78,6 +78,19 @@ def test_the_teacher_is_compared_on_complete_features_and_has_no_gradient() -> N
     assert not specific.requires_grad
 
 
+def test_recovery_of_the_teachers_vectors_is_closer_than_zeros_by_all_of_their_error() -> None:
+    network, batch = taught(), batch_of(WIDTHS)
+    specific = network.teacher(batch.inputs)[0]
+    del network.recovery
+    network.recovery = lambda *own: (specific, None, None)
+    errors = []
+    for n, name in enumerate(WIDTHS):
+        hidden = network.teacher({**batch.inputs, name: torch.zeros_like(batch.inputs[name])})[0]
+        errors.append((hidden - specific)[:, 8 * n : 8 * n + 8].square().mean())  # h = 8
+    torch.testing.assert_close(network.diagnostics(batch)["reconstruction"], torch.stack(errors).mean())
+    assert taught(recovery=False).diagnostics(batch) == {}
+
+
 def test_latent_variables_are_drawn_in_training_only() -> None:
     network, batch = taught(), training_batch()
     assert torch.equal(network(batch)[0]["valence"], network(batch)[0]["valence"])
