@@ -101,7 +101,8 @@ def outcomes(work: Work, show: ShowProgress) -> list[dict[int, Outcome]]:
             unit = units[done.name]
             if done.error is not None and not isinstance(done.error, Exception):
                 raise done.error
-            made[unit.place] |= done.value or dict.fromkeys(unit.numbers, Outcome(raised=done.error))
+            failed = {} if done.error is None else dict.fromkeys(unit.numbers, Outcome(raised=done.error))
+            made[unit.place] |= done.value or failed
             clean = made[unit.place].get(0)
             if clean is not None and clean.error is not None and experiment.needs(systems[unit.place]):
                 raise clean.error

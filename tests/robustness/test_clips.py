@@ -124,7 +124,7 @@ def test_every_worker_count_gives_the_same_report_and_a_bank_is_opened_once(
         opened.append(name)
         return open_bank(name)
 
-    monkeypatch.setattr("merbench.robustness.experiment.open_bank", open_once)
+    monkeypatch.setattr("merbench.robustness.preparation.open_bank", open_once)
     monkeypatch.setattr("merbench.banks.folder.open_bank", lambda name: pytest.fail(f"{name} is opened again"))
     assert logistic(track, sounds, **settings) == expected
     assert opened == ["own"]

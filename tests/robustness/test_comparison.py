@@ -14,7 +14,7 @@ from scipy import stats
 from merbench.corruptions import generator
 from merbench.corruptions.missing import gcnet_masks
 from merbench.errors import Inapplicable, UsageError
-from merbench.robustness import RobustnessComparison, Settings, System, compare_robustness
+from merbench.robustness import RobustnessComparison, Settings, System, compare_robustness, conditions
 from merbench.robustness.comparison import SystemValues
 from merbench.robustness.report import Estimate
 from merbench.robustness.reports import differences
@@ -228,3 +228,27 @@ def test_any_number_of_processes_writes_the_same(corrupted_track: CorruptedTrack
     assert len(names) == 6
     for name in names:
         assert (Path("1") / name).read_bytes() == (Path("2") / name).read_bytes()
+
+
+def test_a_system_that_fails_on_clean_samples_is_tried_once(
+    corrupted_track: CorruptedTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    failing = {"weak"}
+    fit = conditions._fitted
+
+    def fail(system: Any, train: Any) -> Any:
+        tried.append(system.name)
+        if system.name in failing:
+            raise UsageError("too weak")
+        return fit(system, train)
+
+    monkeypatch.setattr(conditions, "_fitted", fail)
+    track, settings = corrupted_track(""), {"corruption": "gcnet_missing", "weights": "per-condition"}
+    report = compared(track, {"rate": [0.3, 0.5]}, **settings)
+    assert tried == ["logistic", "weak", "logistic", "logistic"]
+    assert report.problems == ["weak: too weak"]
+    assert [each.system for each in report.curves[0].metrics[0].systems] == ["logistic"]
+    failing.add("majority")
+    with pytest.raises(UsageError, match=r"^too weak$"):  # what all others are compared with
+        compared(track, {"rate": [0.3]}, output="b", relative_to="majority", **settings)
