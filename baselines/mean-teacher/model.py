@@ -14,11 +14,13 @@ Conventions:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from merbench.errors import UsageError
+from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.semi_supervised import (
@@ -38,9 +40,11 @@ class Options(SemiOptions):
 
     Attributes:
         noise: deviation of the noise that student and teacher are each given.
+        numbers: how much the squared difference of two numbers counts, next to that of probabilities.
     """
 
     noise: Noise
+    numbers: Annotated[float, Within(0)]
 
     def __post_init__(self) -> None:
         """Raise `UsageError` where there is no teacher."""
@@ -72,7 +76,10 @@ class Network(SemiSupervised):
         student = self.answers(self.network, weak_view(batch, self.options.noise))
         with torch.no_grad():
             teacher = self.answers(self.mean, weak_view(batch, self.options.noise))
-        each = [mean_over(distance(student[name], teacher[name], n), batch.real) for name, n in self.labels.items()]
+        each = [
+            mean_over(distance(student[name], teacher[name], n), batch.real) * (1 if n else self.options.numbers)
+            for name, n in self.labels.items()
+        ]
         return {"unlabelled": self.options.weight * ramp * torch.stack(each).sum(0)}
 
 

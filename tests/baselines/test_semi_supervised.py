@@ -148,6 +148,7 @@ def test_the_loss_of_matching_is_its_definition() -> None:
     thresholds = torch.tensor([[0.5, 0.6, 0.7], [0.0, 1.0, 0.9]])
     real = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     labels, sure = sure_labels(weak, thresholds)
+    assert sure_labels(torch.zeros(1, 2), torch.tensor([0.5, 1.0]))[1].item()  # a confidence of the threshold is enough
     losses = matching_loss(strong, labels, sure, real)
     for fold in range(2):
         total = 0.0
