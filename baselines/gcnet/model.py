@@ -62,7 +62,7 @@ class Edges:
 
     Attributes:
         sources: their rows among all utterances of the batch, `(B L)`; arbitrary where there is no edge.
-        real: whether there is an edge: from a real utterance to a real one.
+        real: 1 where there is an edge, from a real utterance to a real one; else 0.
         order: the relation by order: 0 past, 1 now, 2 future.
         speakers: the relation by speakers: number of speakers · target's + source's; 0 where there is no edge.
     """
@@ -84,13 +84,13 @@ class Edges:
         real = (of_source >= 0) & (own >= 0)[..., None]
         sources = (places + offsets).clamp(0, n_dialogues * length - 1)
         order = (offsets.sign() + 1).expand_as(real)
-        return cls(sources, real, order, torch.where(real, options.speakers * own[..., None] + of_source, 0))
+        return cls(sources, real.float(), order, torch.where(real, options.speakers * own[..., None] + of_source, 0))
 
 
 def weighted_sums(rows: Tensor, places: Tensor, weights: Tensor) -> Tensor:
-    """Return Σ_w weights[…, w] · rows[places[…, w]], `(B, L, g)`, of rows `(n, g)`: no edge takes memory of its own."""
-    bags, each = places.flatten(0, 1), weights.to(rows.dtype).flatten(0, 1)
-    return nn.functional.embedding_bag(bags, rows, per_sample_weights=each, mode="sum").view(*places.shape[:2], -1)
+    """Return Σ_w weights[…, w] · rows[places[…, w]], `(B, L, g)`, of rows `(n, g)`."""
+    near = rows.index_select(0, places.flatten()).view(*places.shape, -1)
+    return (near * weights[..., None]).sum(2)
 
 
 class RelationalLayer(nn.Module):
@@ -111,9 +111,8 @@ class RelationalLayer(nn.Module):
     def forward(self, x: Tensor, edges: Edges, relation: Tensor) -> Tensor:
         """Return what every utterance is given by itself and its window, of edges of these relations."""
         _, n_relations, n_out = self.relations.shape
-        real = edges.real.to(x.dtype)
-        counts = real.new_zeros(*x.shape[:2], n_relations).scatter_add_(2, relation, real)
-        shares = real / counts.gather(2, relation).clamp_min(1)
+        counts = edges.real.new_zeros(*x.shape[:2], n_relations).scatter_add_(2, relation, edges.real)
+        shares = edges.real / counts.gather(2, relation).clamp_min(1)
         messages = (x @ self.relations.flatten(1)).view(-1, n_out)
         own: Tensor = self.root(x)
         return own + weighted_sums(messages, edges.sources * n_relations + relation, shares)
