@@ -96,6 +96,14 @@ def test_gaps_of_training_have_no_part_in_what_is_learned(track: Track) -> None:
     assert not torch.equal(model.maps.layers[1].weight, initial.layers[1].weight)
 
 
+def test_a_class_without_samples_is_never_the_closest() -> None:
+    latents, members = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.eye(3)[:2]
+    similar = module.similarities(latents, members)
+    # (1, 0) and (-1, 0) have the product -1, nothing else is of their own classes, and nothing of the third
+    assert similar.tolist() == [[0, -1, -torch.inf], [-1, 0, -torch.inf]]
+    assert float(module.class_loss(latents, members)) == 0
+
+
 def test_a_label_without_samples_is_never_answered_and_a_single_one_always(track: Track) -> None:
     vectors, codes = made()
     two = fitted(track, samples_of(vectors), np.minimum(codes, 1)).predict(samples_of(vectors)).outputs["discrete"]
