@@ -58,7 +58,8 @@ def test_features_of_the_sample_tracks_are_the_same_for_all_baselines_that_read_
     }
     for name, declared in list_baselines():
         if declared.uses_features and not declared.columns and not declared.uses_unlabelled:
-            assert {track: own.features for track, own in declared.tracks.items()} == expected, name
+            own = {track: each.features for track, each in declared.tracks.items() if track in expected}
+            assert own == expected, name
 
 
 def test_a_baseline_around_another_one_takes_what_that_one_takes(tmp_path: Path) -> None:
@@ -86,6 +87,7 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
         "cpm-net": ((), {}),
         "dcca": (("components", "linear model"), {}),
         **dict.fromkeys(("fixmatch", "flexmatch", "mean-teacher", "vat"), ((), {"base": "base_options"})),
+        "imder": (("teacher", "network"), {}),
         "imputation": ((), {"base": "base_options"}),
         "mmin": (("teacher", "network"), {}),
         "modality-dropout": ((), {"base": "base_options"}),
@@ -106,7 +108,7 @@ def test_a_baseline_of_your_own_is_found_by_name_and_by_path(tmp_path: Path, mon
         loaded = load_baseline(name)
         assert (loaded.name, loaded.declaration.title) == ("own-one", "Own")
     assert "own-one" in [name for name, _ in list_baselines()]
-    with pytest.raises(UnknownName, match=r"no baseline named 'own-on'; did you mean 'own-one'\? \(known: attention"):
+    with pytest.raises(UnknownName, match=r"no baseline named 'own-on'; did you mean 'own-one'\? \(known: .*attention"):
         load_baseline("own-on")
 
 
