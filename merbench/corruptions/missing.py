@@ -50,8 +50,8 @@ def gcnet_masks(n: int, n_views: int, rate: float, rng: PCG64) -> Mask:
     sampled again until the share of missing views is within 0.005 of `rate`, from 0 to 1. At least 32 samples are made
     together. From a rate of `1 - 1 / n_views` on, each sample has exactly one view. Whole percents miss some rates by
     more than 0.005 in every attempt (0.3 of three views, for very many samples), where the original would never end:
-    after 300 attempts the nearest is taken, and of more than 10,000 samples as soon as the error is more than chance, six
-    standard deviations.
+    after 300 attempts the nearest is taken, and of more than 10,000 samples as soon as the error is not by chance (four
+    standard deviations).
     """
     rows = max(_LEAST_ROWS, n)
     wanted = 1 - rate
@@ -65,7 +65,7 @@ def gcnet_masks(n: int, n_views: int, rate: float, rng: PCG64) -> Mask:
         error = abs(wanted - np.count_nonzero(masks) / masks.size)
         if error < least:
             nearest, least = masks, error
-        if error < _TOLERANCE or (rows > _MANY_ROWS and error > _TOLERANCE + 6 * math.sqrt(0.25 / masks.size)):
+        if error < _TOLERANCE or (rows > _MANY_ROWS and error > _TOLERANCE + 4 * math.sqrt(0.25 / masks.size)):
             break
     return nearest[:n]
 

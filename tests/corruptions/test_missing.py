@@ -250,3 +250,12 @@ def test_a_modality_is_absent_always_or_at_a_rate() -> None:
 )
 def test_what_is_left_is_measured(after: dict[str, np.ndarray], rate: float, left: str) -> None:
     assert kept_share(after, after) == {"realised_rate": pytest.approx(rate), "available": left}
+
+
+def test_very_many_samples_are_not_sampled_again_where_chance_cannot_help() -> None:
+    rng, other = generator(0, "masks", "many"), generator(0, "masks", "many")
+    masks = gcnet_masks(1_000_000, 3, 0.3, rng)
+    # whole percents miss 0.3 of three views by more than 0.005; one attempt takes a word a row, and two an entry
+    other.advance(7 * 1_000_000)
+    assert rng.random_raw() == other.random_raw()
+    assert masks.any(axis=1).all() and 0.005 < abs((~masks).mean() - 0.3) < 0.02
