@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import machine, peak_bytes, race, seconds, table
 from merbench.training import Setup, load_baseline
+from merbench.training.networks import attention
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.counts import Size, one_network
 from merbench.training.networks.network import NetworkBaseline
@@ -96,7 +97,7 @@ def products(n: int, n_steps: int) -> None:
 def peak(n_steps: int, dropout: float, scores: int) -> None:
     """Print the bytes and the seconds that a step on one sample takes, as a process of its own does."""
     model = network(attention_dropout=dropout)
-    vars(MULT.module)["SCORES_AT_ONCE"] = scores
+    attention.SCORES_AT_ONCE = scores
     step(model, batch(1, 10))
     before, start = peak_bytes(), time.perf_counter()
     step(model, batch(1, n_steps))
@@ -157,7 +158,7 @@ def main() -> None:
     print(machine(["torch"]) + "\n")
     head = ("steps", "counted", "×", "of attention", "×", "products alone", "forward", "×", "step of training", "×")
     print(table(head, cells))
-    every, pieces = ("all scores", 1 << 62), ("in pieces", MULT.module.SCORES_AT_ONCE)
+    every, pieces = ("all scores", 1 << 62), ("in pieces", attention.SCORES_AT_ONCE)
     print("\nMemory and time of a step on one sample:\n")
     print(memory([(2000, 0.1, *every), (2000, 0.1, *pieces), (2000, 0.0, *pieces), (arguments.longest, 0.0, *pieces)]))
 

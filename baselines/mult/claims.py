@@ -11,11 +11,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from merbench.training import load_baseline
+from merbench.training.networks.attention import Attention, Layer, Steps, Style
 
 
-def layer_parameters(model: ModuleType) -> list[int]:
+def layer_parameters(_: ModuleType) -> list[int]:
     """Return how many parameters layers of width 50, 100 and 128 have."""
-    layers = (model.Layer(width, _options(model, hidden=width, heads=2)) for width in (50, 100, 128))
+    layers = (Layer(width, Style(2)) for width in (50, 100, 128))
     return [sum(parameter.numel() for parameter in layer.parameters()) for layer in layers]
 
 
@@ -28,7 +29,7 @@ def attention_products(model: ModuleType) -> list[float]:
     targets = [model.Target(2, options).eval() for _ in range(3)]
     counts = []
     for n_steps in (50, 100):
-        steps = model.Steps(torch.zeros(1, n_steps, 128), torch.tensor([n_steps]))
+        steps = Steps(torch.zeros(1, n_steps, 128), torch.tensor([n_steps]))
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             for target in targets:
                 target(steps, [steps, steps])
@@ -38,20 +39,20 @@ def attention_products(model: ModuleType) -> list[float]:
 
 def seen(model: ModuleType) -> list[int]:
     """Return how many steps of the source every step of the target depends on, of three samples of one padded batch."""
-    attention = model.Attention(4, _options(model)).double().eval()
+    attention = Attention(4, _options(model).style).double().eval()
     n_target, n_source = [3, 5, 4], [5, 3, 4]
-    target, source = (model.Steps(_noise(3, 5, 4), torch.tensor(lengths)) for lengths in (n_target, n_source))
+    target, source = (Steps(_noise(3, 5, 4), torch.tensor(lengths)) for lengths in (n_target, n_source))
     slopes = torch.autograd.functional.jacobian(
-        lambda values: attention(target, model.Steps(values, source.lengths)), source.values
+        lambda values: attention(target, Steps(values, source.lengths)), source.values
     )
     depends = slopes.ne(0).any(-1).any(2)  # sample and step of the target, sample and step of the source
     return [int(depends[n, step].sum()) for n, length in enumerate(n_target) for step in range(length)]
 
 
 @torch.no_grad()
-def difference_to_torch(model: ModuleType) -> float:
+def difference_to_torch(_: ModuleType) -> float:
     """Return the largest difference of a layer without a mask to torch's own with the same parameters."""
-    layer = model.Layer(8, _options(model, hidden=8, heads=2, causal=False)).double().eval()
+    layer = Layer(8, Style(2)).double().eval()
     for parameter in layer.parameters():
         parameter.copy_(_noise(*parameter.shape))
     peer = nn.TransformerEncoderLayer(8, 2, 32, batch_first=True, norm_first=True).double().eval()
@@ -67,7 +68,7 @@ def difference_to_torch(model: ModuleType) -> float:
         to.load_state_dict(of.state_dict())
     peer.self_attn.in_proj_weight.copy_(attention.inputs.weight)
     peer.self_attn.in_proj_bias.copy_(attention.inputs.bias)
-    steps = model.Steps(_noise(3, 6, 8), torch.tensor([6, 2, 4]))
+    steps = Steps(_noise(3, 6, 8), torch.tensor([6, 2, 4]))
     padding = torch.arange(6) >= steps.lengths[:, None]
     difference = layer(steps, None).values - peer(steps.values, src_key_padding_mask=padding)
     return float(difference[~padding].abs().max())

@@ -107,19 +107,12 @@ def test_without_a_mask_only_positions_show_the_order_of_what_is_attended_to() -
         assert (change > 1e-3) == positions
 
 
-def test_positions_are_sines_and_cosines_from_one() -> None:
-    places = load_baseline("mult").module.sinusoids(2, 4)
-    # of i and of i / 10000^(2 / 4) = i / 100
-    angles = np.array([[1, 1, 0.01, 0.01], [2, 2, 0.02, 0.02]])
-    np.testing.assert_allclose(places, np.where([1, 0, 1, 0], np.sin(angles), np.cos(angles)), rtol=1e-6)
-
-
 @pytest.mark.parametrize("scores", [64, 300])
 def test_attention_in_pieces_is_the_same(scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     given, results = batch(sequences()), []
     for at_once in (1 << 22, scores):
         model = network_of("mult", WIDTHS, LABELS, **SMALL, dropout=0.0)
-        monkeypatch.setitem(type(model).__init__.__globals__, "SCORES_AT_ONCE", at_once)
+        monkeypatch.setattr("merbench.training.networks.attention.SCORES_AT_ONCE", at_once)
         outputs = model.train()(given)
         sum(values.square().sum() for values in outputs.values()).backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -135,7 +128,7 @@ def test_memory_is_bounded_at_ten_thousand_steps(monkeypatch: pytest.MonkeyPatch
         return queries
 
     model = network_of("mult", {"audio": 5}, LABELS, **SMALL)
-    monkeypatch.setitem(type(model).__init__.__globals__, "scaled_dot_product_attention", attention)
+    monkeypatch.setattr("merbench.training.networks.attention.scaled_dot_product_attention", attention)
     model(batch({"audio": [torch.zeros(10_000, 5)] * 2}))
     # two samples, two heads, three layers of self-attention
     assert sum(sizes) == 2 * 2 * 3 * 10_000**2
