@@ -65,12 +65,12 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("merbench/claims/report.py", "tests/claims/test_verdicts.py"): [
         ("FAILS if high <= 0", "FAILS if high < 0"),
-        ("HOLDS if low > -margin", "HOLDS if low >= -margin"),
+        ("HOLDS if low > -margin else FAILS if high < -margin", "HOLDS if low >= -margin else FAILS if high < -margin"),
         ("FAILS if low > value + tolerance or high < value - tolerance else UNDECIDED", "FAILS"),
     ],
     ("merbench/claims/scored.py", "tests/claims/test_check.py"): [
         ("return max(runs, key=value)", "return min(runs, key=value)"),
-        ("if not row.higher_is_better:", "if row.higher_is_better:"),
+        ("if not is_higher.get(self.key, True):", "if is_higher.get(self.key, True):"),
     ],
     ("merbench/claims/stored.py", "tests/claims/test_check.py"): [
         ("if stored.signature.get(name) != text", "if False"),
