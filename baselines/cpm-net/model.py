@@ -2,12 +2,12 @@
 
 Nothing maps features to a latent vector: it is what the features that a sample has are best reconstructed from, by a
 linear map for each feature. Latent vectors of training samples are also moved towards those of their class, and away
-from those of others; those of new samples are fitted to their features alone, and answered with the class whose
+from those of others; those of new samples are fitted only to their features, and the prediction is the class whose
 training samples have the largest mean inner product with it.
 
 Conventions:
-    n samples, l numbers of a latent vector, d numbers of a feature, K labels of a target. Features are standardised; a
-    feature that a sample lacks has no part in any sum. Training sees all samples in every step.
+    n samples, l numbers of a latent vector, d numbers of a feature, K labels of a target. Features are standardised; a missing
+    feature is in no sum. Training sees all samples in every step.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Options:
         latent: numbers l of a latent vector.
         separation: weight of the loss of classes.
         epochs: how often maps and latent vectors are fitted in turn.
-        answer_epochs: the same for latent vectors of samples that are answered.
+        answer_epochs: the same for latent vectors of samples to be predicted.
         steps: steps of an epoch, of the maps and of the latent vectors each.
-        map_rate: learning rate of the maps, and of latent vectors of samples that are answered.
+        map_rate: learning rate of the maps, and of latent vectors of samples to be predicted.
         latent_rate: learning rate of latent vectors of training samples.
     """
 

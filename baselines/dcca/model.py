@@ -5,8 +5,8 @@ model reads the components of all features. With `reconstruction`, a second netw
 back to it.
 
 Conventions:
-    n samples, B of a batch, d numbers of a feature, c components. Features are standardised; what a sample lacks is the
-    mean. Networks see no reference.
+    n samples, B of a batch, d numbers of a feature, c components. Features are standardised; a missing feature is its
+    mean. The networks do not use references.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class Options(MatchingOptions):
     """Those of `MatchingOptions`, and how thresholds begin.
 
     Attributes:
-        count_unused: whether samples without a sure label so far are among the counts that the largest one is taken of:
-            the threshold warm-up of the paper, which lets thresholds grow from 0.
+        count_unused: whether the number of samples that have not reached the threshold so far is one of the counts of
+            which the largest is taken: the threshold warm-up of the paper, which lets thresholds grow from 0.
     """
 
     count_unused: bool

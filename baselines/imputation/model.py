@@ -1,4 +1,4 @@
-"""Imputation around any complete system: features that samples lack are filled by zeros, means, neighbours or ridge."""
+"""Imputation around any complete system: missing features are imputed by zeros, means, neighbours or ridge."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Penalty = Annotated[float, Field(gt=0)]
 
 @dataclass(frozen=True)
 class Options(BaseOptions):
-    """What is trained, and how what samples lack is filled.
+    """What is trained, and how missing features are imputed.
 
     Attributes:
-        base: name or folder of the baseline that is given features with nothing lacking.
+        base: name or folder of the baseline that reads the imputed features.
         base_options: options of the base that differ from those it declares.
         method: `zero`, `mean`, `knn`, `ridge`.
         k: number of neighbours.
-        penalties: of ridge regression, from which leaving one out selects.
+        penalties: of ridge regression, from which leave-one-out cross-validation selects.
     """
 
     method: Method = "mean"

@@ -1,9 +1,9 @@
-"""ITEACH-Net: a teacher that sees complete dialogues, and a deeper student that is given incomplete ones (Sun et al.).
+"""ITEACH-Net: a teacher that sees complete dialogues, and a deeper student that sees incomplete ones (Sun et al.).
 
 The layers of a branch read every modality of a dialogue; in each layer, the main modality then attends to the others.
 How much an utterance attends to another one also depends on how the emotion changes in between, by a mean over the
 utterances from the one to the other. The student chooses for every utterance how it is mixed with others. Both learn
-the targets, and where something is missing, the student's last states of the main modality are to be the teacher's.
+the targets, and where something is missing, the student's last states of the main modality learn the teacher's.
 
 Conventions:
     B dialogues of a batch, L utterances of the longest, d numbers of a vector, h hidden units, M modalities, one per

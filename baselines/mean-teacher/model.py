@@ -1,11 +1,11 @@
 """Mean teacher (Tarvainen and Valpola, NeurIPS 2017) on vectors, around a network.
 
-The teacher has the running mean of the student's parameters. Both are given every unlabelled sample with noise of its
-own, and the student learns the teacher's probabilities:
+The teacher has the running mean of the student's parameters. Both read every unlabelled sample with independent
+noise, and the student learns the teacher's probabilities:
 
     λ(epoch) · mean over unlabelled samples and labels of (softmax(student) - softmax(teacher))²
 
-The weight grows linearly from 0; the teacher answers.
+The weight grows linearly from 0; the teacher makes the predictions.
 
 Conventions:
     As in `merbench.training.networks.semi_supervised`: … is F or nothing, B samples, K labels.
@@ -39,7 +39,7 @@ class Options(SemiOptions):
     """Besides those of all semi-supervised systems, the noise.
 
     Attributes:
-        noise: deviation of the noise that student and teacher are each given.
+        noise: standard deviation of the noise, independent for student and teacher.
         numbers: how much the squared difference of two numbers counts, next to that of probabilities.
     """
 

@@ -1,9 +1,9 @@
 """Missing Modality Imagination Network (MMIN, Zhao et al. 2021), on vectors as in Lian et al. 2023.
 
-A teacher is trained on complete features. Its encoders are where the network's own begin; frozen, they also show what
-the encodings of missing features should have been. A cascade of autoencoders imagines these from the encodings of what
-a sample has, and a second one imagines, from what the first one made, the encodings that it was given. The classifier
-reads the codes of the first cascade.
+A teacher is trained on complete features. The network starts from its encoders; frozen, they also give the target
+encodings of missing features. A cascade of autoencoders imagines these from the encodings of what a sample has, and a
+second one imagines, from what the first one made, the encodings that it was given. The classifier reads the codes of
+the first cascade.
 
 Conventions:
     As in `merbench.training.networks.autoencoders`.
@@ -39,11 +39,11 @@ class Options(Schedule):
         hidden: width of the two hidden layers of encoders and classifier.
         layers: widths of an autoencoder, from the outer to the inner one.
         blocks: autoencoders of each cascade.
-        dropout: share of the hidden units of encoders and classifier that is dropped in training.
+        dropout: dropout rate of the hidden units of encoders and classifier.
         teacher_dropout: the same of the teacher.
         imagination: weight of the squared error of imagined encodings.
         cycle: weight of the squared error of the encodings that are imagined from these.
-        target: what imagined encodings are compared with: those of the `missing` features alone; or, as in the
+        target: what imagined encodings are compared with: only those of the `missing` features; or, as in the
             `released` code, those of present ones too, which there are encodings of zeros.
     """
 
@@ -126,7 +126,7 @@ class Network(nn.Module):
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
         """Return what share of the variance of a feature's encodings is imagined, mean over the features.
 
-        Each feature is taken away from the samples that have it. The mean of its encodings, those of the teacher,
+        Each feature is removed from the samples that have it. The mean of its encodings, those of the teacher,
         explains nothing: 0. With one feature, nothing is left to imagine it from.
         """
         if len(self.encoders) == 1:

@@ -1,4 +1,4 @@
-"""Modality dropout around any complete system: it learns from samples of which whole modalities are dropped."""
+"""Modality dropout around any complete system: in training, whole modalities of samples are dropped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Options(BaseOptions):
     Attributes:
         base: name or folder of the baseline that is trained.
         base_options: options of the base that differ from those it declares.
-        rate: probability of each modality to be dropped, given that one of a sample is left.
+        rate: probability of each modality to be dropped, given that a sample keeps at least one.
     """
 
     rate: Annotated[float, Within(0, 0.99)] = 0.3

@@ -1,4 +1,4 @@
-"""NMER: recovery of what noise hides, by a variational auto-encoder of what is specific to the modalities (Fan et al.).
+"""NMER: a variational auto-encoder recovers the specific vectors of noisy modalities (Fan et al.).
 
 Every modality is encoded twice: by what is specific to it, and, through layers that all modalities share, by what is
 invariant between them. A teacher learns both on complete features. The network begins with these layers and is given

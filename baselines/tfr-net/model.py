@@ -1,4 +1,4 @@
-"""TFR-Net (Yuan, Li, Xu and Yu 2021): what is left of incomplete features rebuilds them, and is fused by gates.
+"""TFR-Net (Yuan, Li, Xu and Yu 2021): incomplete features are reconstructed in training and fused by gates.
 
 As in MulT, the steps of each feature attend to themselves and to those of every other feature. From what they have from
 all, a transformer whose tokens are the numbers of a step, and whose width is time, and a linear layer rebuild the rows;
@@ -54,10 +54,10 @@ class Options(Schedule):
         gate_layers: how many recurrent layers each has.
         units: width of the layer before the heads.
         dropout: share of units, and of what a stack reads, that is dropped in training.
-        attention_dropout: share of the weights of attention that is dropped in training.
+        attention_dropout: dropout rate of the attention weights.
         reconstruction: weight of the loss of rebuilt rows, from the second epoch on.
         moments: weight of the distance of their moments within it.
-        everywhere: whether the rows that are there count in it, too.
+        everywhere: whether present rows count in it, too.
     """
 
     hidden: Width

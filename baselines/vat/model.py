@@ -1,12 +1,12 @@
 """Virtual adversarial training (Miyato et al., TPAMI 2019) on vectors, around a network.
 
-Every unlabelled sample is moved by a vector of a given length in the direction in which the answer changes most, and
-the network learns to answer the same there:
+Every unlabelled sample is perturbed by a vector of a given length in the direction in which the prediction changes
+most, and the network learns to predict the same there:
 
     λ · mean KL(p(x), stopped ‖ p(x + r)),    r = ε · direction of the gradient of KL(p(x) ‖ p(x + ξ d)) at a random d
 
-which is one step of the power method. The entropy of the answers is made small, too. All features of a sample are one
-vector. The network is in evaluation meanwhile, so that nothing but r makes a difference.
+which is one step of the power method. The entropy of the predictions is minimised, too. All features of a sample are
+one vector. The network is in evaluation mode meanwhile, so that only r changes the prediction.
 
 Conventions:
     As in `merbench.training.networks.semi_supervised`: … is F or nothing, B samples, K labels. A move is by feature,
@@ -45,9 +45,9 @@ class Options(SemiOptions):
     """Besides those of all semi-supervised systems, the move, and the weight of the entropy.
 
     Attributes:
-        epsilon: length of the move, in deviations of the features.
-        xi: length of the first move, by which the direction is found.
-        entropy: weight of the entropy of the answers for unlabelled samples, which has no warm-up.
+        epsilon: length of the perturbation, in standard deviations of the features.
+        xi: length of the first perturbation, by which the direction is found.
+        entropy: weight of the entropy of the predictions for unlabelled samples, which has no warm-up.
     """
 
     epsilon: Length
