@@ -6,8 +6,8 @@ from those of others; those of new samples are fitted only to their features, an
 training samples have the largest mean inner product with it.
 
 Conventions:
-    n samples, l numbers of a latent vector, d numbers of a feature, K labels of a target. Features are standardised; a missing
-    feature is in no sum. Training sees all samples in every step.
+    n samples, l numbers of a latent vector, d numbers of a feature, K labels of a target. Features are standardised; a
+    missing feature is in no sum. Training sees all samples in every step.
 """
 
 from __future__ import annotations
