@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from merbench.training import load_baseline
+from merbench.training.networks.diffusion import deviation, drawn
 
 
 def deviations(model: ModuleType) -> list[float]:
     """Return the deviation of the noise at times 0.1, 0.5 and 1."""
-    return [float(value) for value in model.deviation(torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64), 25.0)]
+    return [float(value) for value in deviation(torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64), 25.0)]
 
 
 def moments(model: ModuleType) -> list[float]:
@@ -21,11 +20,14 @@ def moments(model: ModuleType) -> list[float]:
 
     class Exact(nn.Module):
         def forward(self, x: Tensor, condition: Tensor, times: Tensor) -> Tensor:
-            variance = 0.25 + model.deviation(times, 25.0).square()[:, None, None]
+            variance = 0.25 + deviation(times, 25.0).square()[:, None, None]
             return (2 - x) / variance
 
     rng = torch.Generator().manual_seed(0)
     condition = torch.zeros(20000, 1, 1)
-    options: Any = model.Options(**load_baseline("imder").options("", {"steps": 1000}))
-    draws = model.drawn(Exact(), condition, options, lambda: torch.randn(condition.shape, generator=rng))
+
+    def noise() -> Tensor:
+        return torch.randn(condition.shape, generator=rng)
+
+    draws = drawn(Exact(), condition, noise, sigma=25.0, n_steps=1000)
     return [float(draws.mean()), float(draws.std())]

@@ -11,11 +11,9 @@ Conventions:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -26,6 +24,7 @@ from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.networks.attention import Stack, Steps, Style
 from merbench.training.networks.batches import Batch
+from merbench.training.networks.diffusion import ScoreNetwork, drawn, score_errors, steps_of
 from merbench.training.networks.layers import Dropout, Heads, Width, generator
 from merbench.training.networks.network import Shape
 from merbench.training.networks.optimisation import Schedule
@@ -33,13 +32,9 @@ from merbench.training.networks.recurrent import resampled
 from merbench.training.networks.staged import StagedBaseline
 
 Outputs = dict[str, Tensor]
-Noise = Callable[[], Tensor]
 
-SCORE_LAYERS, FEWEST_MEMORY_LAYERS, FREQUENCY = 2, 3, 30.0
-"""Layers of attention to the condition, fewest layers after those of pairs, deviation of the frequencies of a time."""
-
-FIRST_TIME, LAST_TIME = 1e-5, 1e-3
-"""The earliest time that is learned, and the last one of a draw."""
+FEWEST_MEMORY_LAYERS = 3
+"""How many layers follow those of pairs at least."""
 
 
 @dataclass(frozen=True)
@@ -127,63 +122,6 @@ class Frame(nn.Module):
         return self.answered(self.embedded(batch.inputs, batch.lengths))
 
 
-class Level(nn.Module):
-    """One level of a score network: a convolution, attention to the condition, the time, and a normalisation."""
-
-    def __init__(self, convolution: nn.Module, of_condition: nn.Module, width: int, options: Options) -> None:
-        super().__init__()
-        self.convolution, self.of_condition = convolution, of_condition
-        self.attention = Stack(width, SCORE_LAYERS, Style(options.heads, causal=True))
-        self.time = nn.Linear(options.time_features, width)
-        self.normal = nn.GroupNorm(math.gcd(width, 4 if width == options.hidden else min(32, width // 2)), width)
-
-    def forward(self, x: Tensor, condition: Tensor, time: Tensor, *size: list[int]) -> tuple[Tensor, Tensor]:
-        """Return units and condition of the level; of one that makes steps longer, `size` is how many."""
-        x, condition = self.convolution(x, *size), self.of_condition(condition, *size)
-        x = x + self.attention(steps_of(x), steps_of(condition)).transpose(1, 2)
-        units: Tensor = nn.functional.silu(self.normal(x + self.time(time)[..., None]))
-        return units, condition
-
-
-class ScoreNetwork(nn.Module):
-    """The score of a noisy embedding at a time, given a noisy condition: a U-Net over steps, `(n, h, T)`."""
-
-    frequencies: Tensor
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.sigma, h = options.sigma, options.hidden
-        self.register_buffer("frequencies", FREQUENCY * torch.randn(options.time_features // 2))
-        self.time = nn.Sequential(nn.Linear(options.time_features, options.time_features), nn.SiLU())
-        widths = [h * 2**level for level in range(options.levels)]
-        half = partial(nn.Conv1d, kernel_size=3, stride=2, padding=1, bias=False)
-        double = partial(nn.ConvTranspose1d, kernel_size=3, stride=2, padding=1, bias=False)
-        first = Level(nn.Conv1d(h, h, 3, padding=1, bias=False), nn.Identity(), h, options)
-        self.down = nn.ModuleList([first, *(Level(half(a, b), half(a, b), b, options) for a, b in pairwise(widths))])
-        self.up = nn.ModuleList()
-        for n, (above, below) in enumerate(pairwise(reversed(widths))):
-            self.up.append(Level(double(above * (2 if n else 1), below), double(above, below), below, options))
-        self.last = nn.ConvTranspose1d(h * (2 if options.levels > 1 else 1), h, 3, padding=1)
-        self.last_condition = nn.ConvTranspose1d(h, h, 3, padding=1)
-        self.attention = Stack(h, SCORE_LAYERS, Style(options.heads, causal=True))
-
-    def forward(self, x: Tensor, condition: Tensor, times: Tensor) -> Tensor:
-        """Return the scores at times `(n,)`."""
-        angles = 2 * math.pi * times[:, None] * self.frequencies
-        time, units, skipped = self.time(torch.cat([angles.sin(), angles.cos()], 1)), x, list[Tensor]()
-        for level in self.down:
-            units, condition = level(units, condition, time)
-            skipped.append(units)
-        skipped.pop()
-        for level in self.up:
-            units, condition = level(units, condition, time, [skipped[-1].shape[2]])
-            units = torch.cat([units, skipped.pop()], 1)
-        units, condition = self.last(units), self.last_condition(condition)
-        units = units + self.attention(steps_of(units), steps_of(condition)).transpose(1, 2)
-        scores: Tensor = units / deviation(times, self.sigma)[:, None, None]
-        return scores
-
-
 class ChannelAttention(nn.Module):
     """Two convolutions over steps, weighted by channel, and added to their input (Zhang et al. 2018, RCAN)."""
 
@@ -231,7 +169,8 @@ class Network(Frame):
         super().__init__(options, shape)
         n, h = len(shape.widths), options.hidden
         each = range(n if options.generated else 0)
-        self.scores = nn.ModuleList(ScoreNetwork(options) for _ in each)
+        score = partial(ScoreNetwork, heads=options.heads, of_time=options.time_features, sigma=options.sigma)
+        self.scores = nn.ModuleList(score(h, options.levels) for _ in each)
         self.refinements = nn.ModuleList(Refinement(options) for _ in each)
         self.conditions = nn.ModuleList(nn.Conv1d((n - 1) * h, h, 1) for _ in each if n > 2)
 
@@ -246,13 +185,12 @@ class Network(Frame):
         wanted = self.embedded(batch.complete, batch.complete_lengths) if batch.targets else given
         present = torch.stack([batch.lengths[name] > 0 for name in batch.inputs])
         recovered, losses = list(given), {"score": given[0].new_zeros(()), "reconstruction": given[0].new_zeros(())}
-        for n, (score, refinement) in enumerate(zip(self.scores, self.refinements, strict=True)):
+        for n, score in enumerate(self.scores):
             lacking = ~present[n] & batch.real
             if not lacking.any():
                 continue
             condition = self.condition(n, given, present)[lacking]
-            draw = drawn(score, condition, self.options, self.noise(n, condition))
-            recovered[n] = given[n].index_put((lacking,), refinement(draw))
+            recovered[n] = given[n].index_put((lacking,), self.made(n, condition))
             known = lacking & (batch.complete_lengths[[*batch.inputs][n]] > 0)
             if batch.targets and known.any():
                 errors = score_errors(score, wanted[n][known], condition[known[lacking]], self.options.sigma)
@@ -273,14 +211,13 @@ class Network(Frame):
             return {}
         given, gains = self.embedded(batch.inputs, batch.lengths), []
         present = torch.stack([batch.lengths[name] > 0 for name in batch.inputs])
-        for n, (score, refinement) in enumerate(zip(self.scores, self.refinements, strict=True)):
+        for n in range(len(self.scores)):
             others = present & (torch.arange(len(present), device=present.device) != n)[:, None]
             hidden = present[n] & others.any(0) & batch.real
             if not hidden.any():
                 continue
             condition, wanted = self.condition(n, given, others)[hidden], given[n][hidden]
-            draw = refinement(drawn(score, condition, self.options, self.noise(n, condition)))
-            gains.append((wanted.square() - (draw - wanted).square()).mean())
+            gains.append((wanted.square() - (self.made(n, condition) - wanted).square()).mean())
         return {"reconstruction": torch.stack(gains).mean() if gains else given[0].new_zeros(())}
 
     def condition(self, n: int, given: Sequence[Tensor], present: Tensor) -> Tensor:
@@ -292,55 +229,21 @@ class Network(Frame):
             condition = torch.where(several[:, None, None], self.conditions[n](torch.cat(others, 1)), condition)
         return condition
 
-    def noise(self, n: int, like: Tensor) -> Noise:
-        """Return what gives the noise of a draw: in training that of every sample, else the same for each of them."""
-        if self.training:
-            return lambda: torch.randn_like(like)
-        rng = generator("cpu", "imder", n)
-        return lambda: torch.randn(like.shape[1:], generator=rng).to(like).expand_as(like)
+    def made(self, n: int, condition: Tensor) -> Tensor:
+        """Return embeddings of a feature that are drawn given conditions, and refined.
 
+        In training every sample has noise of its own; else it is the same for all of them.
+        """
+        rng = None if self.training else generator("cpu", "imder", n)
 
-def steps_of(x: Tensor) -> Steps:
-    """Return an embedding as steps, all of them real."""
-    return Steps(x.transpose(1, 2), torch.full((len(x),), x.shape[2], device=x.device))
+        def noise() -> Tensor:
+            if rng is None:
+                return torch.randn_like(condition)
+            return torch.randn(condition.shape[1:], generator=rng).to(condition).expand_as(condition)
 
-
-def deviation(times: Tensor, sigma: float) -> Tensor:
-    """Return the standard deviation of the noise at times, of dx = σ^t dw: √((σ^2t - 1) / (2 ln σ))."""
-    return ((sigma ** (2 * times) - 1) / (2 * math.log(sigma))).sqrt()
-
-
-def score_errors(score: nn.Module, x: Tensor, condition: Tensor, sigma: float) -> Tensor:
-    """Return, for embeddings `(n, h, T)`, the squared errors of the score of noise at a time of its own, `(n,)`.
-
-    The condition is as noisy, by noise of its own (Song et al. 2021: denoising score matching, conditional generation).
-    """
-    times = FIRST_TIME + (1 - FIRST_TIME) * torch.rand(len(x), device=x.device)
-    size = deviation(times, sigma)[:, None, None]
-    noise = torch.randn_like(x)
-    scores: Tensor = score(x + noise * size, condition + torch.randn_like(x) * size, times)
-    return (scores * size + noise).square().sum((1, 2))
-
-
-@torch.no_grad()
-def drawn(score: nn.Module, condition: Tensor, options: Options, noise: Noise) -> Tensor:
-    """Return embeddings `(n, h, T)` that are drawn by the Euler-Maruyama method, backwards in time, given a condition.
-
-    Args:
-        score: the score network.
-        condition: `(n, h, T)`.
-        options: σ and the number of steps.
-        noise: gives standard normal numbers `(n, h, T)`.
-    """
-    times = torch.linspace(1, LAST_TIME, options.steps, device=condition.device)
-    step = (1 - LAST_TIME) / (options.steps - 1)
-    x = mean = noise() * deviation(times[0], options.sigma)
-    for time in times:
-        noisy = condition + noise() * deviation(time, options.sigma)
-        speed = options.sigma ** float(time)
-        mean = x + speed**2 * step * score(x, noisy, time.expand(len(x)))
-        x = mean + speed * math.sqrt(step) * noise()
-    return mean
+        draw = drawn(self.scores[n], condition, noise, sigma=self.options.sigma, n_steps=self.options.steps)
+        refined: Tensor = self.refinements[n](draw)
+        return refined
 
 
 def build(options: Options, setup: Setup) -> StagedBaseline:

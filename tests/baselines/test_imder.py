@@ -14,6 +14,7 @@ from merbench.errors import UsageError
 from merbench.track import load_track
 from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, load_baseline
 from merbench.training.networks.batches import Batch
+from merbench.training.networks.diffusion import ScoreNetwork, score_errors
 from merbench.training.samples import FeatureCorruption
 from tests.baselines.networks import network_of
 
@@ -117,14 +118,13 @@ def test_losses_are_means_over_samples_of_what_was_removed() -> None:
     network.scores = nn.ModuleList(Nothing() for _ in range(3))
     given = batch({"audio": [0, 3]})
     losses = network(given)[1]
-    drawn = network.embedded(given.inputs, given.lengths)
-    condition = network.condition(0, drawn, torch.stack([*given.present.values()]))[[0, 3]]
-    draw = model.drawn(Nothing(), condition, network.options, network.noise(0, condition))
+    embedded = network.embedded(given.inputs, given.lengths)
+    condition = network.condition(0, embedded, torch.stack([*given.present.values()]))[[0, 3]]
     wanted = network.embedded(given.complete, given.complete_lengths)[0][[0, 3]]
-    gaps = (network.refinements[0](draw) - wanted).square().mean((1, 2))
+    gaps = (network.made(0, condition) - wanted).square().mean((1, 2))
     torch.testing.assert_close(losses["reconstruction"], 0.1 * gaps.sum() / 4)
     # a score of 0 leaves the squares of the noise: 8 · 4 numbers of a sample, of mean 1 and deviation √2
-    errors = model.score_errors(Nothing(), torch.zeros(4000, 8, 4), torch.zeros(4000, 8, 4), 25.0)
+    errors = score_errors(Nothing(), torch.zeros(4000, 8, 4), torch.zeros(4000, 8, 4), 25.0)
     assert float(errors.mean()) == pytest.approx(32, rel=0.02)
     assert 0 < float(losses["score"]) < 0.1 * 2 * 100 / 4
 
@@ -160,8 +160,7 @@ def test_draws_of_zeros_are_as_close_as_zeros_and_a_single_feature_does_not_coun
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_a_score_has_the_shape_of_what_it_is_of(length: int, levels: int) -> None:
-    options = network_of("imder", WIDTHS, LABELS, **SMALL, levels=levels).options
-    score = model.ScoreNetwork(options)
+    score = ScoreNetwork(8, levels, heads=2, of_time=6, sigma=25.0)
     x, condition = torch.randn(2, 3, 8, length)
     assert score(x, condition, torch.tensor([0.1, 0.5, 1.0])).shape == x.shape
 
