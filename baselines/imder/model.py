@@ -160,10 +160,15 @@ class Refinement(nn.Module):
 class Network(Frame):
     """Sequences of two features or more, some of which samples lack, to one output per target.
 
+    A feature that training never removed is zeros where a sample lacks it: nothing was learned of its score.
+
     Args:
         options: the architecture.
         shape: what it is made for.
     """
+
+    learned: Tensor
+    seed: Tensor
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__(options, shape)
@@ -173,6 +178,8 @@ class Network(Frame):
         self.scores = nn.ModuleList(score(h, options.levels) for _ in each)
         self.refinements = nn.ModuleList(Refinement(options) for _ in each)
         self.conditions = nn.ModuleList(nn.Conv1d((n - 1) * h, h, 1) for _ in each if n > 2)
+        self.register_buffer("learned", torch.zeros(n, dtype=torch.bool))
+        self.register_buffer("seed", torch.randint(2**62, ()))
 
     def learn_from(self, teacher: Any) -> None:
         """Begin with all that the first stage learned; embeddings, which scores are of, stay as they are."""
@@ -189,9 +196,11 @@ class Network(Frame):
             lacking = ~present[n] & batch.real
             if not lacking.any():
                 continue
+            known = lacking & (batch.complete_lengths[[*batch.inputs][n]] > 0)
+            if self.training and known.any():
+                self.learned[n] = True
             condition = self.condition(n, given, present)[lacking]
             recovered[n] = given[n].index_put((lacking,), self.made(n, condition))
-            known = lacking & (batch.complete_lengths[[*batch.inputs][n]] > 0)
             if batch.targets and known.any():
                 errors = score_errors(score, wanted[n][known], condition[known[lacking]], self.options.sigma)
                 losses["score"] = losses["score"] + errors.sum() / batch.real.sum()
@@ -232,9 +241,11 @@ class Network(Frame):
     def made(self, n: int, condition: Tensor) -> Tensor:
         """Return embeddings of a feature that are drawn given conditions, and refined.
 
-        In training every sample has noise of its own; else it is the same for all of them.
+        In training every sample has noise of its own; else it is the same for all of them, from the network's seed.
         """
-        rng = None if self.training else generator("cpu", "imder", n)
+        if not self.learned[n]:
+            return torch.zeros_like(condition)
+        rng = None if self.training else generator("cpu", "imder", n, int(self.seed))
 
         def noise() -> Tensor:
             if rng is None:

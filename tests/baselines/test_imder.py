@@ -61,6 +61,7 @@ def taught(features: tuple[str, ...] = ("audio", "text", "video"), **options: An
     torch.manual_seed(1)
     teacher = model.Frame(network.options, model.Shape(widths, LABELS, [], torch.Generator())).eval()
     network.learn_from(teacher)
+    network.learned.fill_(True)
     return network, teacher
 
 
@@ -92,6 +93,28 @@ def test_what_is_missing_is_drawn_anew_in_training_only() -> None:
     first, second = (network(given)[0]["valence"] for _ in range(2))
     assert torch.equal(first[2:3], second[2:3])  # complete
     assert (first != second)[[0, 1, 3]].all()
+
+
+def test_a_feature_that_training_never_removed_is_zeros() -> None:
+    network, teacher = taught()
+    network.learned.fill_(False)
+    given = batch(SOME)
+    network.train()(batch({"audio": [1]}))
+    assert network.learned.tolist() == [True, False, False]
+    network.eval()
+    wanted, outputs = teacher(given)["valence"], network(given)[0]["valence"]
+    assert torch.equal(outputs[[1, 2]], wanted[[1, 2]])  # samples that have the audio
+    assert (outputs != wanted)[[0, 3]].all()
+
+
+def test_the_noise_of_predictions_differs_between_trained_networks() -> None:
+    network, _ = taught()
+    given = batch(SOME)
+    before = network(given)[0]["valence"]
+    network.seed += 1
+    after = network(given)[0]["valence"]
+    assert (before != after)[[0, 1, 3]].all()
+    assert before[2] == after[2]  # complete
 
 
 def test_without_generation_what_is_missing_is_zeros() -> None:
