@@ -8,7 +8,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -222,7 +222,8 @@ class _Trials:
         """Return what is done to the features that a system learns from, beyond what its training inputs have.
 
         With one model for all conditions, this is what the track declares for training. With a model for each, a
-        baseline that draws for every epoch draws which modalities are missing itself.
+        baseline that draws for every epoch draws what its condition does to features, of which it learns the complete
+        ones, too. Noise in frames cannot be drawn for their mean, which is all that a baseline of vectors is given.
         """
         experiment, source, declared = self.experiment, system.source, fold.labelled.corruption
         modalities = {name: modality for name, modality in source.modalities.items() if modality in MODALITIES}
@@ -230,9 +231,17 @@ class _Trials:
             return None if declared is None else replace(declared, modalities=modalities)
         per_epoch = system.loaded.declaration.corrupts_per_epoch and experiment.standardises
         step = experiment.conditions[number - 1].step if number else None
-        if step is None or not per_epoch or not removes_modalities(step):
+        if step is None or step.corruption.modality != "features" or not per_epoch:
+            return None
+        if not removes_modalities(step) and self._pools(system, modalities):
             return None
         return FeatureCorruption((step,), source.seed, modalities)
+
+    def _pools(self, system: Prepared, names: Collection[str]) -> bool:
+        """Return whether a system is given the mean of the rows of one of some features."""
+        features = self._clean_training_inputs(system).features
+        has_rows = any(features[name].lengths.max(initial=0) > 1 for name in names if name in features)
+        return has_rows and system.loaded.declaration.samples != "sequences"
 
     def _feature_sets(self, system: Prepared, number: int, fold: int) -> tuple[FeatureSet, FeatureSet]:
         """Return what a system learns from and what it answers under a condition."""

@@ -9,6 +9,7 @@ import pytest
 
 from merbench.robustness import conditions
 from merbench.training import FeatureSet, TrainingSet
+from merbench.training.networks.batches import Batch, Data
 from merbench.training.samples import FeatureCorruption
 from tests.robustness.conftest import CorruptedTrack, scored, values
 
@@ -54,13 +55,50 @@ def test_a_network_draws_the_missing_modalities_of_each_condition_for_every_epoc
         for name, vectors in clean.features.items():
             np.testing.assert_array_equal(train.features[name], vectors)
     learned.clear()
-    # what is not a missing modality is learned as it is corrupted, and so is anything by a system without epochs
+    # noise in frames is learned as their mean is corrupted, and so is anything by a system without epochs
     noise = {"corruption": "gaussian_noise_features", "weights": "per-condition", "options": NETWORK}
     scored(corrupted_track("", "two"), {"snr_db": [0]}, "attention", **noise)
     scored(corrupted_track("", "three"), {"rate": [0.5]}, **{**given, "options": {"C": 0.1}})
     assert [train.corruption for train in learned] == [None] * 4
     for clean, corrupted in (learned[:2], learned[2:]):
         assert any(not np.array_equal(clean.features[name], corrupted.features[name]) for name in clean.features)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "features", "condition"),
+    [
+        ("attention", ["audio", "video"], ("gaussian_noise_features", "snr_db", 0)),
+        ("emt-dlfr", ["text-frames"], ("step_drop", "rate", 0.5)),
+        ("emt-dlfr", ["text-frames"], ("tfrnet_drop", "rate", 0.5)),
+    ],
+)
+def test_a_network_learns_the_complete_features_of_each_condition(
+    corrupted_track: CorruptedTrack,
+    learned: list[TrainingSet],
+    monkeypatch: pytest.MonkeyPatch,
+    baseline: str,
+    features: list[str],
+    condition: tuple[str, str, float],
+) -> None:
+    batches = list[Batch]()
+    batch = Data.batch
+
+    def spy(*arguments: Any) -> Batch:
+        batches.append(batch(*arguments))
+        return batches[-1]
+
+    monkeypatch.setattr(Data, "batch", spy)
+    corruption, parameter, value = condition
+    options = {"epochs": 1, "batch_size": 16} | ({"hidden": [4]} if baseline == "attention" else {})
+    settings = {"corruption": corruption, "weights": "per-condition", "options": options, "features": features}
+    scored(corrupted_track(""), {parameter: [value]}, baseline, **settings)
+    clean, corrupted = learned
+    assert clean.corruption is None and corrupted.corruption is not None
+    assert [dict(step.parameters) for step in corrupted.corruption.steps] == [{parameter: value}]
+    for name in features:
+        np.testing.assert_array_equal(corrupted.features[name], clean.features[name])
+        changed = [bool(each.removed(name).any()) for each in batches if each.epoch]
+        assert not any(changed[: len(changed) // 2]) and all(changed[len(changed) // 2 :])
 
 
 def test_a_baseline_that_handles_missing_features_is_given_none(
