@@ -77,6 +77,7 @@ def robustness(
         WeightsOption.shared,
     ),
     leave_out: str | None = option(TRAINING, "--leave-out COLUMN", "Predict each value of a column from the others."),
+    labelled: options.Labelled = None,
     relative_to: str | None = option(
         TRAINING, "--relative-to NAME", "Second baseline, for relative corruption errors."
     ),
@@ -114,6 +115,7 @@ def robustness(
         features=features_by_place(feature) or None,
         modalities=options.pairs("--feature-of", feature_of, options.MODALITY_NAME, by_right=True),
         leave_out=leave_out,
+        labelled=labelled,
         split=split,
         relative_to=relative_to,
         options=shared,

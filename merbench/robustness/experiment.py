@@ -46,6 +46,7 @@ class Settings:
             its standard deviation in the training data, or `stored`. Training uses the stored features either way.
         leave_out: a corpus column; samples of each of its values are predicted by a model of the others; None takes
             what the track declares.
+        labelled: the share of the samples to learn from that keep their labels; None takes what the track declares.
         split: the split that is corrupted and scored.
         relative_to: a second baseline, under the same conditions, as the reference of corruption errors.
         options: options of the baseline, or of all systems that have them; those given are not selected by
@@ -67,6 +68,7 @@ class Settings:
     modalities: Mapping[str, str] = field(default_factory=dict)
     feature_scale: FeatureScale = "standardised"
     leave_out: str | None = None
+    labelled: float | None = None
     split: str = "test"
     relative_to: str | Path | None = None
     options: Options = field(default_factory=dict)

@@ -33,7 +33,7 @@ from merbench.training.needs import (
     require_samples,
     wanted_features,
 )
-from merbench.training.plan import parts, with_learning
+from merbench.training.plan import Part, parts, with_learning
 from merbench.training.systems import System, features_of
 
 Numbered = Mapping[str, tuple[str, Mapping[str, Sequence[tuple[int | None, Measured]]]]]
@@ -218,7 +218,8 @@ def _recipes(settings: Settings, computed: Collection[str]) -> dict[str, Recipe]
 
 def _as_learned(track: Track, settings: Settings, curves: Sequence[Curve]) -> Track:
     """Return the track with `[training]` with what the settings replace; groups are left out of the scored split."""
-    given: dict[str, Any] = {"leave_out": settings.leave_out, "folds": settings.folds}
+    names = ("leave_out", "folds", "labelled")
+    given: dict[str, Any] = {name: getattr(settings, name) for name in names}
     if settings.weights == "mixed":
         given["corruptions"] = [_mixture(track, curves)]
     left_out = with_learning(track, {key: value for key, value in given.items() if value is not None})
@@ -284,12 +285,14 @@ class _Folds:
             unlabelled=read is not None,
             partial=partial_,
         )
-        labelled = replace(labelled, track=self.test.track)
-        rows = np.asarray(pc.index_in(labelled.samples.ids, value_set=self.train.ids), dtype=np.int64)
-        return tuple(
-            Fold(rows[part.learned], part.answered, labelled.select(part.learned))
-            for part in parts(labelled, self.train, self.test, self.test.track.training.leave_out)
-        )
+        labelled, learning = replace(labelled, track=self.test.track), self.test.track.training
+
+        def fold(part: Part) -> Fold:
+            own = labelled.select(part.learned).partly_labelled(learning.labelled, unlabelled=read is not None)
+            rows = np.asarray(pc.index_in(own.samples.ids, value_set=self.train.ids), dtype=np.int64)
+            return Fold(rows, part.answered, own)
+
+        return tuple(map(fold, parts(labelled, self.train, self.test, learning.leave_out)))
 
 
 def _require_feature(test: Candidates, name: str) -> None:

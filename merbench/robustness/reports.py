@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from merbench.corpus.declaration import MODALITIES
@@ -37,6 +38,7 @@ from merbench.robustness.summary import Outcomes, Values, estimate, mean_errors,
 from merbench.scoring import Resampling
 from merbench.significance import holm, pair_deviations, pairwise_p, t_ends
 from merbench.track import Training
+from merbench.training.run import transductive
 
 
 def system_report(
@@ -235,6 +237,23 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
         )
     if test.hidden:
         yield "a hidden split: only a part of the candidates is scored; values are rounded and have no intervals"
+    for system in experiment.systems:
+        of_reference = f"{system.name}: " if system is experiment.reference else ""
+        yield from (f"{of_reference}{remark}" for remark in _learning(experiment, system))
+
+
+def _learning(experiment: Experiment, system: Prepared) -> Iterator[str]:
+    """Yield what a reader must know of the labels that a system learns from, and of the samples without labels."""
+    test = experiment.test
+    share = test.track.training.labelled
+    unlabelled = [None if (part := fold.labelled.unlabelled) is None else part.ids for fold in system.folds]
+    if share < 1:
+        n_labelled, n = max(len(fold.learned) for fold in system.folds), max(len(ids or ()) for ids in unlabelled)
+        others = f"{n:,} others are used without theirs" if n else "the others are not used"
+        yield f"labels of {n_labelled:,} samples, a share of {share:g}; {others}"
+    answered = [test.ids.take(pa.array(fold.predicted)) for fold in system.folds]
+    for warning in transductive(list(zip(unlabelled, answered, strict=True)), test):
+        yield f"{warning}; they are learned from like training samples, and not as a condition corrupts them"
 
 
 @dataclass(frozen=True, eq=False)

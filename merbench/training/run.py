@@ -8,6 +8,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from statistics import fmean
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from merbench.charts import require_matplotlib, training_curve
@@ -35,7 +36,7 @@ from merbench.training.output import (
 from merbench.training.plan import Part, Plan, divided_groups, with_learning
 from merbench.training.protocol import FoldEnsemble, Predictions, Setup
 from merbench.training.records import StoredRun, read_run
-from merbench.training.results import BaselineRun, Learned, PartRun, SeedRun
+from merbench.training.results import BaselineRun, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
 from merbench.training.trainings import RunSettings, Trainings, Watched, selected_parts, trained_parts
 
@@ -165,7 +166,7 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
         warnings=(
             *plan.warnings,
             *([] if plan.test.corpus.synthetic else divided_groups([part.cross_validation for part in parts])),
-            *transductive(parts, plan.test),
+            *transductive([(p.ids.get("unlabelled"), p.ids.get(ANSWERED, plan.test.ids)) for p in parts], plan.test),
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),
         ),
         widths=train.samples.widths,
@@ -174,9 +175,13 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
     )
 
 
-def transductive(parts: Sequence[Learned], test: Candidates) -> list[str]:
-    """Return a warning where models learn from samples that they answer, without references; else nothing."""
-    used = [(part.ids.get("unlabelled"), part.ids.get(ANSWERED, test.ids)) for part in parts]
+def transductive(used: Sequence[tuple[pa.StringArray | None, pa.StringArray]], test: Candidates) -> list[str]:
+    """Return a warning where models learn from samples that they answer, without references; else nothing.
+
+    Args:
+        used: for every model, the ids of the samples that it learns from without references, and of those it answers.
+        test: the candidates.
+    """
     n = sum(int(pc.sum(pc.is_in(ids, own)).as_py() or 0) for ids, own in used if ids is not None)
     if not n:
         return []
