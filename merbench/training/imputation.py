@@ -342,7 +342,7 @@ class ImputingFolds(Imputing, Wrapper):
     training of it per division, whose features are filled by what was learned from this division.
     """
 
-    fills_drawn = True  # whether what corruption removes is filled; else the base is given it as it is
+    fills_drawn = True  # whether what corruption removes is filled even if samples lack nothing else
 
     def fit(self, train: TrainingSet) -> None:
         """Learn as `fit_folds` does."""
@@ -361,7 +361,10 @@ class ImputingFolds(Imputing, Wrapper):
         parts = self.divided(train)
         self.imputers = self._imputers(parts)
         for n, part in enumerate(parts):
-            filling = self.imputers[n] if self.fills_drawn else None
-            corruption = None if part.corruption is None else replace(part.corruption, filling=filling)
-            parts[n] = replace(part, samples=self._filled(n, part.samples), corruption=corruption)
+            if part.corruption is None:
+                parts[n] = replace(part, samples=self._filled(n, part.samples))
+                continue
+            # What was filled first would still show what is removed after that.
+            samples = part.samples if self._reads_rows else replace(part.samples, sequences=_vectors(part.samples))
+            parts[n] = replace(part, samples=samples, corruption=replace(part.corruption, filling=self.imputers[n]))
         return self.cross_fit(train, self.trained(parts))

@@ -239,8 +239,8 @@ def corrupted(
 ) -> FeatureSet:
     """Return samples with the features of an epoch, on the scale on which they are stored.
 
-    Where nothing of a feature is left, it has the mean, or, where the corruption says so, the sample lacks it. Values
-    that are not changed keep all of their bits.
+    Where nothing of a feature is left, it has the mean, or, where the corruption says so, the sample lacks it or it is
+    filled, as is what a sample lacks itself. Values that are not changed keep all of their bits.
 
     Args:
         draws: what is done to these samples.
@@ -250,15 +250,8 @@ def corrupted(
         epoch: whose draws these are.
     """
     of_row = np.zeros(len(samples), dtype=np.int64) if of_row is None else of_row
-    changed = {
-        name: Sequences(
-            np.empty((int(part.lengths.sum()), part.width), dtype=np.float32),
-            np.cumsum(part.lengths) - part.lengths,
-            part.lengths,
-            None if part.times is None else np.concatenate([part.times[part.rows_of(row)] for row in range(len(part))]),
-        )
-        for name, part in samples.sequences.items()
-    }
+    fills = draws.corruption.filling is not None
+    changed = {name: _like(part, part.lengths.clip(min=int(fills))) for name, part in samples.sequences.items()}
     kept = {name: np.arange(len(samples), dtype=np.int64) for name in changed}
     for start in range(0, len(samples), _ROWS_AT_ONCE):
         rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(samples)))
@@ -270,11 +263,25 @@ def corrupted(
         for name, part in parts:
             if draws.corruption.absent:
                 kept[name][rows[_is_left(before[name], lengths[name]) & (left[name] == 0)]] = -1
+            n = left[name] if fills else lengths[name]
+            changed[name].lengths[rows] = n
             for place, row in enumerate(rows.tolist()):
-                (mean, deviation), own = scales[place][name], _sample(after[name], lengths[name], place)
-                is_same = own == _sample(before[name], lengths[name], place)
-                changed[name].of(row)[...] = np.where(is_same, part.of(row), own * deviation + mean)
+                (mean, deviation), own = scales[place][name], _sample(after[name], n, place)
+                values = own * deviation + mean
+                if part.lengths[row]:
+                    is_same = own == _sample(before[name], n, place)
+                    values = np.where(is_same, part.of(row)[: n[place]], values)
+                changed[name].of(row)[...] = values
     return replace(samples, sequences={name: part.select(kept[name]) for name, part in changed.items()})
+
+
+def _like(part: Sequences, lengths: Rows) -> Sequences:
+    """Return a feature whose samples have so many rows, with arbitrary values; times are kept where all lengths are."""
+    times = None
+    if part.times is not None and (lengths == part.lengths).all():
+        times = np.concatenate([part.times[part.rows_of(row)] for row in range(len(part))])
+    values = np.empty((int(lengths.sum()), part.width), dtype=np.float32)
+    return Sequences(values, np.cumsum(lengths) - lengths, lengths, times)
 
 
 def _standardised(part: Sequences, rows: Rows, moments: Sequence[tuple[Values64, Values64]]) -> Vectors:

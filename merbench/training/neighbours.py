@@ -53,6 +53,7 @@ class Neighbours:
     has: Mask
     k: int
     _kept: dict[tuple[int, bytes], Numbers] = field(default_factory=dict, repr=False)
+    _given: dict[bytes, list[tuple[Rows, Rows, Neighbours]]] = field(default_factory=dict, repr=False)
 
     def filled(self, values: Numbers, has: Mask, own: Rows | None = None) -> Numbers:
         """Return `(q, D)` values with each lacking one as the mean of the nearest samples that have it.
@@ -64,24 +65,51 @@ class Neighbours:
             has: `(q, D)`.
             own: `(q,)` which of the n samples each one is, since a sample is not its own neighbour; -1: none of them.
         """
-        filled, at_once = np.where(has, values, 0.0), max(1, _DISTANCES // max(1, len(self.values)))
+        filled, at_once = values.copy(), max(1, _DISTANCES // max(1, len(self.values)))
         rows = np.flatnonzero(~has.all(axis=1))
         groups = patterns(has[rows])
         if len(groups) * len(self._patterns) > _PATTERNS:
             groups = [np.arange(len(rows))]
         for group in groups:
             columns = np.flatnonzero(~has[rows[group]].all(axis=0))
-            given = Neighbours(np.take(self.values, columns, axis=1), np.take(self.has, columns, axis=1), self.k)
+            given = self._givers(columns)
             for start in range(0, len(group), at_once):
                 part = rows[group[start : start + at_once]]
                 squared = self.squared_distances(filled[part], has[part])
                 if own is not None:
                     known = np.flatnonzero(own[part] >= 0)
                     squared[known, own[part][known]] = np.inf
-                where = np.ix_(part, columns)
-                lacking = ~has[where]
-                filled[where] = np.where(lacking, given.means(squared, lacking), filled[where])
+                for own_columns, givers, neighbours in given:
+                    where = np.ix_(part, own_columns)
+                    lacking = ~has[where]
+                    to_givers = squared if len(givers) == len(self.values) else np.take(squared, givers, axis=1)
+                    means = neighbours.means(to_givers, lacking)
+                    filled[where] = means if lacking.all() else np.where(lacking, means, filled[where])
         return filled
+
+    def _givers(self, columns: Rows) -> list[tuple[Rows, Rows, Neighbours]]:
+        """Return columns that the same samples have, these samples, and their numbers; all at once of scattered ones.
+
+        What was returned is kept, since the samples of an epoch are filled a batch at a time.
+        """
+        key, every = columns.tobytes(), np.arange(len(self.values))
+        if key in self._given:
+            return self._given[key]
+        givers = list[tuple[Rows, Rows, Neighbours]]()
+        if len(self._patterns) > _PATTERNS:
+            values, has = np.take(self.values, columns, axis=1), np.take(self.has, columns, axis=1)
+            return [(columns, every, Neighbours(values, has, self.k))]
+        of_patterns = self.has[np.ix_([rows[0] for rows in self._patterns], columns)]
+        for places in patterns(of_patterns.T):
+            own = columns[places]
+            rows = np.flatnonzero(self.has[:, own[0]])
+            if len(rows):
+                values = np.take(self.values if len(rows) == len(every) else self.values[rows], own, axis=1)
+                givers.append((own, rows, Neighbours(values, np.ones(values.shape, dtype=np.bool_), self.k)))
+        if len(self._given) >= _PATTERNS:
+            self._given.clear()
+        self._given[key] = givers
+        return givers
 
     @cached_property
     def _patterns(self) -> list[Rows]:
@@ -110,6 +138,8 @@ class Neighbours:
         """Return `(D' + 2, m)` what products with are the distances to samples that have the same numbers."""
         key = number, np.packbits(shared).tobytes()
         if key not in self._kept:
+            if len(self._kept) >= _PATTERNS:
+                self._kept.clear()
             own = np.compress(shared, self.values[rows], axis=1)
             squares = np.square(own).sum(axis=1)
             share = shared.mean()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import Ridge
 
@@ -17,10 +18,13 @@ from merbench.errors import UsageError
 from merbench.training import FeatureSet, Sequences, Setup, TrainingSet, feature_set, load_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.imputation import How, Imputer, ridge_of
-from merbench.training.missing import Draws
+from merbench.training.missing import Draws, frozen
 from merbench.training.neighbours import Neighbours
+from merbench.training.networks.batches import Data, DrawnCorruption
+from merbench.training.networks.scaling import Scaling
 from merbench.training.samples import FeatureCorruption
 from merbench.training.selection import fit
+from merbench.training.wrapping import Wrapper
 from tests.training.conftest import SmallTrack
 
 NAMES = ("loud", "quiet")
@@ -256,6 +260,87 @@ def test_what_fills_a_fold_was_learned_from_this_fold(small_track: SmallTrack) -
     ours, _ = around("imputation", "attention", train, setup, method="knn")
     for division, imputer in zip(train.divisions(2, 1), ours.built.imputers, strict=True):
         assert imputer.ids.to_pylist() == train.samples.ids.take(pa.array(division.learn)).to_pylist()
+
+
+class Stop(Exception):
+    """What ends a training before the base is trained; its argument is what the base would learn from."""
+
+
+def given_to_base(name: str, train: TrainingSet, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
+    """Return a wrapper around attention, and what the base learns from in every division."""
+
+    def stop(self: Wrapper, parts: Any) -> None:
+        raise Stop(self, parts)
+
+    monkeypatch.setattr(Wrapper, "trained", stop)
+    loaded = load_baseline(name)
+    chosen = loaded.options("any", {"base": "attention", "base_options": SHORT["attention"], **options})
+    with pytest.raises(Stop) as stopped:
+        loaded.build(chosen, Setup(seed=1, n_folds=2)).built.fit_folds(train)
+    return stopped.value.args
+
+
+@pytest.mark.parametrize(
+    "how", [("imputation", {"method": name}) for name in METHODS] + [("modality-dropout", {"rate": 0.5})]
+)
+def test_what_fills_depends_only_on_what_corruption_leaves(
+    small_track: SmallTrack, monkeypatch: pytest.MonkeyPatch, how: Any
+) -> None:
+    # a third of the samples lacks video; their audio, which would predict it, is removed from half of them
+    train = given(small_track())
+    removing = replace(gcnet(), steps=(Step("modality_absence", {"modality": "audio", "rate": 0.5}),))
+    train = replace(train, samples=without(train.samples, "quiet", range(0, 60, 3)), corruption=removing)
+    ours, parts = given_to_base(how[0], train, monkeypatch, **how[1])
+    for part, imputer in zip(parts, ours.imputers, strict=True):
+        samples = train.samples.select(
+            np.flatnonzero(np.isin(train.samples.ids.to_pylist(), part.samples.ids.to_pylist()))
+        )
+        every, moments = (
+            torch.arange(len(part)),
+            Scaling.of(samples, "vectors", [part.learned]).each(lambda own: own[0]),
+        )
+        plain = replace(part.corruption, filling=None)
+        for epoch in (0, 1):
+            left, batch = (
+                Data(own).corrupted(DrawnCorruption(Draws(drawn, own))).batch(every, moments, epoch)
+                for own, drawn in ((samples, plain), (part.samples, part.corruption))
+            )
+            gaps = {name: np.flatnonzero(~mask.numpy()) for name, mask in left.present.items()}
+            assert len(set(gaps["loud"]) & set(gaps["quiet"])) > 3
+            expected = imputer.filled(lacking(samples, gaps)).features
+            for name, values in batch.inputs.items():
+                assert batch.present[name].all()
+                np.testing.assert_allclose(moments.undo(name, values.clone()), expected[name], rtol=1e-4, atol=1e-4)
+                # what a sample lacks itself is not what corruption removed
+                assert not (batch.removed(name).numpy() & ~samples.sequences[name].present).any()
+            if not epoch:
+                once = frozen(replace(part, corruption=replace(part.corruption, per_epoch=False, learned=())))
+                for name, vectors in once.features.items():
+                    np.testing.assert_allclose(vectors, expected[name], rtol=1e-4, atol=1e-4)
+
+
+def test_a_sequence_that_is_filled_in_training_is_one_row(small_track: SmallTrack) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 0, 2, 4])  # the second sample lacks audio itself
+    part = Sequences(rng.normal(5, 2, (9, 2)).astype(np.float32), np.array([0, 0, 3, 5]), lengths)
+    samples = FeatureSet(pa.array(list("abcd")), {"audio": part}, modalities={"audio": "audio"})
+    removing = gcnet(filling=Imputer.of(How("zero"), samples, rows=True))
+    removing = replace(removing, steps=(Step("modality_absence", {"modality": "audio", "rate": 0.5}),))
+    moments = Scaling.of(samples, "sequences", [np.arange(4)]).each(lambda own: own[0])
+    data = Data(samples, "sequences").corrupted(DrawnCorruption(Draws(removing, samples)))
+    every = [data.batch(torch.arange(4), moments, epoch) for epoch in range(9)]
+    assert {int(batch.lengths["audio"][0]) for batch in every} == {1, 3}
+    for epoch, batch in enumerate(every):
+        assert batch.present["audio"].all() and batch.lengths["audio"][1] == 1
+        values = moments.undo("audio", batch.inputs["audio"].clone())
+        np.testing.assert_allclose(values[1, 0], 0, atol=1e-5)
+        assert not batch.removed("audio")[1].any() and batch.complete_lengths["audio"][1] == 1
+        assert epoch == 0 or batch.complete_lengths["audio"].tolist() == [3, 1, 2, 4]
+    once = frozen(replace(given(small_track()), samples=samples, corruption=replace(removing, per_epoch=False)))
+    assert once.samples.sequences["audio"].lengths.tolist() == every[0].lengths["audio"].tolist()
+    for row, n in enumerate(once.samples.sequences["audio"].lengths.tolist()):
+        wanted = part.of(row) if n > 1 else np.zeros((1, 2))
+        np.testing.assert_allclose(once.samples.sequences["audio"].of(row), wanted, atol=1e-5)
 
 
 def test_dropout_is_for_what_is_learned_from_and_leaves_one_modality(small_track: SmallTrack) -> None:

@@ -43,8 +43,8 @@ class Batch:
         targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
             where an epoch is selected, or samples are predicted.
         epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
-        complete: in training, the inputs before `[[training.corruptions]]`, zeros where a sample lacks the feature
-            itself; else, and where nothing is corrupted, `inputs`.
+        complete: in training, the inputs before `[[training.corruptions]]`; where a sample lacks the feature itself,
+            zeros or what fills it; else, and where nothing is corrupted, `inputs`.
         complete_lengths: in training, `lengths` before that; else, and where nothing is corrupted, `lengths`.
         unlabelled: in training, as many samples without references as the network asked for; else None.
     """
@@ -148,6 +148,11 @@ class DrawnCorruption:
     draws: Draws
     scale: Scaling | None = None
 
+    @property
+    def fills(self) -> bool:
+        """Whether what samples lack is filled."""
+        return self.draws.corruption.filling is not None
+
     def apply(self, inputs: Mapping[str, Tensor], rows: Tensor, lengths: Lengths, epoch: int) -> dict[str, Rows]:
         """Corrupt features in place and return how many rows of them are left, `(…)` each.
 
@@ -168,7 +173,7 @@ class DrawnCorruption:
         for name, values in inputs.items():
             after = torch.from_numpy(changed[name]).to(values.device).view(values.shape)
             values.copy_(after if self.scale is None else self.scale.undo(name, after))
-        is_left = self.scale is None or self.draws.corruption.filling is not None
+        is_left = self.scale is None or self.fills
         return {name: (left if is_left else own)[name].reshape(rows.shape) for name in inputs}
 
 
@@ -270,7 +275,12 @@ class Data:
             before = {name: stored.lengths[safe].cpu().numpy() for name, stored in self.stored.items()}
             for name, rest in self.corruption.apply(inputs, safe, before, epoch).items():
                 left = torch.from_numpy(rest).to(rows.device).masked_fill_(~real, 0)
-                masks[name] = masks[name] & (steps[name] < left[..., None] if lengths else left > 0)
+                mask = steps[name] < left[..., None] if lengths else left > 0
+                if epoch and self.corruption.fills:
+                    filled = (mask & ~masks[name])[..., None]  # what the sample lacks itself, as its rows are the first
+                    complete[name] = torch.where(filled, inputs[name], complete[name])
+                    complete_lengths |= {name: complete_lengths[name].maximum(left)} if lengths else {}
+                masks[name] = mask
                 lengths |= {name: left} if lengths else {}
         present = {name: lengths[name] > 0 for name in lengths} or masks
         for name, mask in masks.items():
