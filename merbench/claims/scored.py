@@ -340,8 +340,11 @@ def _score(seed: Mapping[str, Any], key: str) -> float:
 
 
 def _diagnostic(seed: Mapping[str, Any], name: str) -> float:
-    """Return the mean, over folds and parts, of a diagnostic of the networks of a seed."""
+    """Return the mean, over folds and parts that have a value, of a diagnostic of the networks of a seed."""
     parts = [part.get("details", {}).get("diagnostics", {}) for part in seed.get("parts", [seed])]
     if not all(name in each for each in parts):
         raise UnknownName("diagnostic", name, {key for each in parts for key in each}, "`diagnostics` of the network")
-    return fmean(value for each in parts for value in each[name])
+    values = [value for each in parts for value in each[name] if value is not None]
+    if not values:
+        raise UsageError(f"diagnostic '{name}' has no value in any of {sum(len(each[name]) for each in parts)} folds")
+    return fmean(values)

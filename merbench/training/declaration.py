@@ -176,11 +176,18 @@ class LoadedBaseline:
     def options(self, track_id: str, given: Options) -> dict[str, Any]:
         """Return the options for a track: the defaults, the track's, then those given.
 
+        Options of another baseline that it trains are added to those it declares, unless another one is named.
+
         Raises:
             DeclarationError: an option is unknown, missing, or has a value of another type.
         """
         settings = self.declaration.tracks.get(track_id, TrackSettings())
-        merged = {**self.declaration.defaults, **settings.options, **given}
+        own = {**self.declaration.defaults, **settings.options}
+        merged = {**own, **given}
+        for name, of_other in self.declaration.trains.items():
+            tables = own.get(of_other), given.get(of_other)
+            if merged.get(name) == own.get(name) and all(isinstance(table, Mapping) for table in tables):
+                merged[of_other] = {**own[of_other], **given[of_other]}
         self._checked(merged)
         return merged
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from merbench.claims.scored import _diagnostic
 from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
 from merbench.training import Setup, TrainingSet, feature_set, load_baseline
@@ -269,8 +270,20 @@ def test_where_nothing_is_sure_it_learns_from_labels_only_and_reports_it(train: 
     ours = made("fixmatch", threshold=1.0)
     result = ours.fit_folds(train)
     assert result.details["diagnostics"]["kept.discrete"] == [0, 0]
-    assert "accuracy_of_kept.discrete" not in result.details["diagnostics"]
     assert result.notes[-1] == "in 2 of 2 folds the network is sure of no unlabelled sample"
+    assert result.details["diagnostics"]["accuracy_of_kept.discrete"] == [None, None]
+    with pytest.raises(UsageError, match=r"'gain_of_kept.discrete' has no value in any of 2 folds"):
+        _diagnostic({"details": result.details}, "gain_of_kept.discrete")
+    some = {"details": {"diagnostics": {"gain": [None, 0.25, 0.75]}}}
+    assert _diagnostic(some, "gain") == 0.5  # of the folds that keep something
+
+
+def test_options_of_the_base_are_added_to_those_declared_unless_another_base_is_given() -> None:
+    loaded = load_baseline("fixmatch")
+    assert loaded.options("any", {"base_options": {"epochs": 5}})["base_options"] == {"standardise": True, "epochs": 5}
+    assert loaded.options("any", {"base_options": {"standardise": False}})["base_options"] == {"standardise": False}
+    assert loaded.options("any", {"base": "lmf", "base_options": {"epochs": 5}})["base_options"] == {"epochs": 5}
+    assert loaded.options("any", {"base_options": {}})["base_options"] == {"standardise": True}
 
 
 @pytest.mark.parametrize(

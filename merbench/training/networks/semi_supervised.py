@@ -255,13 +255,13 @@ class SemiSupervisedBaseline(NetworkBaseline):
             network.to(self.device)
         return noise
 
-    def _kept(self, train: TrainingSet, result: CrossFit) -> tuple[dict[str, list[float]], list[str]]:
+    def _kept(self, train: TrainingSet, result: CrossFit) -> tuple[dict[str, list[float | None]], list[str]]:
         """Return by name and fold what is kept, and notes about folds that keep nothing.
 
         Right is measured on validation samples, whose labels are known and not learned from; folds that keep none of
-        them have no value for what is kept.
+        them have None for what is kept.
         """
-        shown: dict[str, list[float]] = {}
+        shown: dict[str, list[float | None]] = {}
         names, assertion = [name for name, n in self.labels.items() if n], train.unlabelled
         if not self.measured(self.labels) or assertion is None:
             return shown, []
@@ -278,10 +278,9 @@ class SemiSupervisedBaseline(NetworkBaseline):
                 right, sure = predicted.argmax(1) == codes, above(predicted, limits)
                 share = float(above(outputs[name], limits).mean())
                 nothing += not share
-                values = [share, float(right.mean())]
-                if sure.any():
-                    values += [float(right[sure].mean()), float(right[sure].mean() - right.mean())]
-                for what, value in zip(KEPT, values, strict=False):
+                of_kept = float(right[sure].mean()) if sure.any() else None
+                gain = None if of_kept is None else of_kept - float(right.mean())
+                for what, value in zip(KEPT, (share, float(right.mean()), of_kept, gain), strict=True):
                     shown.setdefault(f"{what}.{name}", []).append(value)
         notes = [f"in {nothing} of {len(divisions) * len(names)} folds the network is sure of no unlabelled sample"]
         return shown, notes if nothing else []

@@ -108,7 +108,7 @@ class StagedBaseline(NetworkBaseline):
 
     def _make_networks(self, *arguments: Any) -> Any:
         noise = super()._make_networks(*arguments)
-        for network, teacher in zip(self.networks, self.teachers, strict=False):
+        for network, teacher in zip(self.networks, self.teachers, strict=bool(self.teachers)):
             assert isinstance(network, Taught)
             network.learn_from(teacher)
         return noise
