@@ -124,10 +124,8 @@ class OverTime(nn.Module):
 
     def __init__(self, n_utterances: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(n_utterances, n_utterances), nn.GELU(), nn.Linear(n_utterances, n_utterances)
-        )
-        self.n_utterances = n_utterances
+        self.n_utterances = n = n_utterances
+        self.layers = nn.Sequential(nn.Linear(n, n), nn.GELU(), nn.Linear(n, n))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return mixed utterances; those of a longer dialogue are mixed in parts, the last one filled with zeros."""
@@ -143,17 +141,10 @@ class Layer(nn.Module):
 
     def __init__(self, options: Options, dropout: float, *, mixed: bool) -> None:
         super().__init__()
-        h = options.hidden
+        h, drop = options.hidden, partial(nn.Dropout, dropout)
         self.before_mixing, self.attention = nn.LayerNorm(h), Attention(options, dropout)
         self.over_time = OverTime(options.longest) if mixed else None
-        self.units = nn.Sequential(
-            nn.LayerNorm(h),
-            nn.Linear(h, 4 * h),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(4 * h, h),
-            nn.Dropout(dropout),
-        )
+        self.units = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, 4 * h), nn.GELU(), drop(), nn.Linear(4 * h, h), drop())
 
     def forward(self, x: Tensor, added: Tensor, real: Tensor, router: nn.Module | None) -> Tensor:
         """Return utterances, zeros for padding; `router` gives every utterance scores of its mixers."""

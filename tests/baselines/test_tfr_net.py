@@ -67,6 +67,17 @@ def test_rows_are_rebuilt_from_the_second_epoch_on_and_only_where_some_were_remo
 
 
 @torch.no_grad()
+def test_a_feature_that_is_removed_is_fused_in_training_as_one_that_a_sample_lacks() -> None:
+    network, given = network_of("tfr-net", WIDTHS, LABELS, **SMALL, dropout=0.0), batch()
+    removed, fused = in_training(given, {"audio": [(0, 0), (0, 1), (0, 2)]}), list[Tensor]()
+    network.classifier.register_forward_pre_hook(lambda _, inputs: fused.append(inputs[0]))
+    network.train()(rebuilding(removed))
+    network.eval()(Batch(removed.inputs, removed.lengths, removed.present, removed.samples))
+    torch.testing.assert_close(fused[0], fused[1])
+    assert not fused[0][0, : SMALL["gate_hidden"]].any()
+
+
+@torch.no_grad()
 def test_the_loss_is_the_sum_over_features_of_the_mean_error_of_removed_rows() -> None:
     network, given = network_of("tfr-net", WIDTHS, LABELS, **SMALL, moments=0.0, reconstruction=3.0), batch()
     for feature in network.features:
