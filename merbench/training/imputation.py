@@ -357,7 +357,7 @@ class ImputingFolds(Imputing, Wrapper):
             model = self.built(train.track)(self.setup)
             assert isinstance(model, FoldEnsemble)
             self.models, self.imputers = [model], self._imputers([train])
-            return model.fit_folds(frozen(train))
+            return model.fit_folds(frozen(train, of_folds=True))
         parts = self.divided(train)
         self.imputers = self._imputers(parts)
         for n, part in enumerate(parts):

@@ -214,15 +214,28 @@ def _is_left(values: Vectors, lengths: Rows) -> Mask:
     return np.asarray((values.any(axis=2) & (np.arange(values.shape[1]) < lengths[:, None])).any(axis=1))
 
 
-def frozen(train: TrainingSet) -> TrainingSet:
+def frozen(train: TrainingSet, *, of_folds: bool = False) -> TrainingSet:
     """Return samples whose features are corrupted once, unless the baseline draws itself for every epoch.
 
     Features are standardised by the samples that are learned from. The mean of samples that a model is validated on, or
     that it answers, would show in what it learns from: this is called with what one model learns from and its
     development set.
+
+    Args:
+        train: the samples.
+        of_folds: whether a baseline divides them itself, into what each of several models learns from.
+
+    Raises:
+        UsageError: the samples would be corrupted once for several models.
     """
     if train.corruption is None or train.corruption.per_epoch:
         return train
+    if of_folds and train.development is None:
+        raise UsageError(
+            "training corruptions: the baseline trains a model per fold by itself (`fit_folds`), for which features "
+            "cannot be corrupted once; corrupt them in every epoch, and declare corrupts_per_epoch = true in "
+            "baseline.toml, or leave fit_folds out"
+        )
     moments = {name: part.select(train.learned).moments() for name, part in train.samples.sequences.items()}
     draws = Draws(train.corruption, train.samples)
     samples = corrupted(draws, train.samples, [moments])

@@ -102,7 +102,7 @@ def cross_fit(build: Build, train: TrainingSet, setup: Setup) -> CrossFit:
     """Return the result of cross-validation only."""
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
-        return baseline.fit_folds(frozen(train))
+        return baseline.fit_folds(frozen(train, of_folds=True))
     parts = []
     divisions = train.divisions(setup.n_folds, setup.seed)
     for n, division in enumerate(divisions):
@@ -118,7 +118,7 @@ def fit(build: Build, train: TrainingSet, setup: Setup) -> tuple[Baseline, Cross
     """Return a baseline fitted on the training set, and the result of cross-validation."""
     baseline = build(setup)
     if isinstance(baseline, FoldEnsemble):
-        return baseline, baseline.fit_folds(frozen(train))
+        return baseline, baseline.fit_folds(frozen(train, of_folds=True))
     every = frozen(train)
     result = None if train.development is not None else cross_fit(build, train, setup)
     baseline.fit(every.select(every.learned))

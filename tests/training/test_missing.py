@@ -312,6 +312,16 @@ def test_a_baseline_that_draws_nothing_is_given_features_that_are_corrupted_once
         assert text or not np.allclose(once.features["quiet"][row], train.features["quiet"][row])
 
 
+def test_features_are_not_corrupted_once_for_several_models(small_track: SmallTrack) -> None:
+    train, _ = small(small_track, {"name": "gcnet_missing", "rate": 0.5})
+    with pytest.raises(UsageError, match=r"declare corrupts_per_epoch = true in baseline.toml"):
+        frozen(train, of_folds=True)
+    per_epoch = replace(train, corruption=replace(train.corruption, per_epoch=True))
+    assert frozen(per_epoch, of_folds=True) is per_epoch
+    development = np.arange(len(train)) % 3 == 0
+    assert frozen(replace(train, selection="dev", development=development), of_folds=True).corruption is None
+
+
 def moments_of(samples: FeatureSet, rows: np.ndarray) -> dict[str, Any]:
     return {name: part.select(rows).moments() for name, part in samples.sequences.items()}
 

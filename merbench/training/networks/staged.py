@@ -1,9 +1,10 @@
 """Networks that begin from a teacher: another network, trained first, by the same divisions, on complete features.
 
 The teacher of a fold learns from the samples of that fold only, before `[[training.corruptions]]` remove anything from
-them, and is kept at its best epoch. The network of the fold is then given it, to begin with its layers, to compare its
-own with those, or both. What it keeps of the teacher is `Frozen`, in a module called `remembered`: checkpoints have it;
-stored weights, and counts of the parameters, do not.
+them. It is kept at its best epoch on the samples that the network's own epoch is selected on: a second selection on
+them, which a network without a teacher does not have. The network of the fold is then given it, to begin with its
+layers, to compare its own with those, or both. What it keeps of the teacher is `Frozen`, in a module called
+`remembered`: checkpoints have it; stored weights, and counts of the parameters, do not.
 
 Conventions:
     As in `network.py`; there is a network of ordinary layers per fold.
