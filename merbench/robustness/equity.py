@@ -41,14 +41,14 @@ def absences(curves: Sequence[CurveReport], modalities: Collection[str]) -> Iter
         curves: all curves of a report.
         modalities: those of the system; with fewer than two there is nothing to compare.
     """
-    found: dict[str, dict[str, list[tuple[int, int]]]] = {}
+    by_title: dict[str, dict[str, list[tuple[int, int]]]] = {}
     for number, curve in enumerate(curves):
         for place, row in enumerate(curve.rows, start=1):
             if (missing := _missing(curve, row.value, modalities)) is not None:
                 title, modality = missing
-                found.setdefault(title, {}).setdefault(modality, []).append((number, place))
+                by_title.setdefault(title, {}).setdefault(modality, []).append((number, place))
     by_corruption: dict[str, dict[str, list[tuple[int, int]]]] = {}
-    for title, places in found.items():
+    for title, places in by_title.items():
         if len(modalities) > 1 and set(places) == set(modalities):
             joined = by_corruption.setdefault(title.partition(" ")[0], {})
             for modality, own in places.items():

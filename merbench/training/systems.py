@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from merbench.declarations import KEBAB
 from merbench.errors import UsageError, did_you_mean, listed
-from merbench.training.declaration import LoadedBaseline, Options
+from merbench.training.declaration import LoadedBaseline, Options, load_baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +55,43 @@ def options_of_systems(
 ) -> list[dict[str, Any]]:
     """Return the options of every system: those of all that it has, then its own.
 
+    What a wrapper does not have, and the baseline that it trains does, is an option of that baseline.
+
     Raises:
         UsageError: no system has one of those of all.
         DeclarationError: an option of a system is unknown, or not allowed.
         UnknownName: a baseline has no such preset.
     """
-    known = [[option.name for option in dataclasses.fields(loaded.module.Options)] for loaded in baselines]
-    of_any = sorted({name for names in known for name in names})
+    presets = [loaded.preset(system.preset).options for system, loaded in zip(systems, baselines, strict=True)]
+    known = [_names(loaded) for loaded in baselines]
+    bases = [
+        _bases(loaded, {**preset, **system.options})
+        for system, loaded, preset in zip(systems, baselines, presets, strict=True)
+    ]
+    of_any = sorted({*chain(*known), *chain(*(names for each in bases for names in each.values()))})
     if unknown := [name for name in shared if name not in of_any]:
         hint = f"they have {listed(of_any, 30)}{did_you_mean(unknown[0], of_any)}"
         raise UsageError(f"no system has the option {listed(unknown)}; {hint}")
     chosen = []
-    for system, loaded, names in zip(systems, baselines, known, strict=True):
+    for system, loaded, preset, names, of_bases in zip(systems, baselines, presets, known, bases, strict=True):
         options = {**{name: value for name, value in shared.items() if name in names}, **system.options}
-        loaded.options("", {**loaded.preset(system.preset).options, **options})  # an unknown or wrong one raises
+        for option, of_base in of_bases.items():
+            if taken := {name: shared[name] for name in shared if name in of_base and name not in names}:
+                options[option] = {**preset.get(option, {}), **taken, **system.options.get(option, {})}
+        loaded.options("", {**preset, **options})  # an unknown or wrong one raises
         chosen.append(options)
     return chosen
+
+
+def _names(loaded: LoadedBaseline) -> list[str]:
+    return [option.name for option in dataclasses.fields(loaded.module.Options)]
+
+
+def _bases(loaded: LoadedBaseline, given: Options) -> dict[str, list[str]]:
+    """Return the names of the options of every baseline that a wrapper trains, by the option that has them."""
+    options = {**loaded.declaration.defaults, **given}
+    trains = loaded.declaration.trains.items()
+    return {own: _names(load_baseline(options[name])) for name, own in trains if isinstance(options.get(name), str)}
 
 
 def features_of(features: Mapping[str, Sequence[str]], *places: str) -> Sequence[str] | None:

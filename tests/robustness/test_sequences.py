@@ -46,12 +46,12 @@ def test_sequences_stay_sequences_and_dropped_steps_are_the_mean(
     mean = frames.values[: frames.offsets[N_TRAIN]].mean(axis=0, dtype=np.float64)
     shares = []
     for row in range(len(clean)):
-        whole, left = clean.sequences["text-frames"].of(row), dropped.sequences["text-frames"].of(row)
-        assert np.array_equal(whole, frames.of(N_TRAIN + row))
+        complete, left = clean.sequences["text-frames"].of(row), dropped.sequences["text-frames"].of(row)
+        assert np.array_equal(complete, frames.of(N_TRAIN + row))
         if not len(left):  # nothing is left of it
             shares.append(1.0)
             continue
-        is_kept = (left == whole).all(axis=1)
+        is_kept = (left == complete).all(axis=1)
         assert left[~is_kept] == pytest.approx(np.tile(mean, (int((~is_kept).sum()), 1)), abs=1e-6)
         shares.append(1 - is_kept.mean())
     (realised,) = report.curves[0].rows[0].realised.values()
