@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from merbench.training.networks.batches import Batch, Data, DrawnCorruption
 from merbench.training.networks.layers import Width, generator
 from merbench.training.networks.network import probabilities
 from merbench.training.networks.optimisation import Rate
-from merbench.training.networks.scaling import Scaling
+from merbench.training.networks.scaling import Scaling, tensors_under
 
 Count = Annotated[int, Within(1)]
 
@@ -172,8 +173,7 @@ class CpmNet:
     def weights(self) -> dict[str, NDArray[Any]]:
         parts = {f"maps.{name}": each for name, each in self.maps.state_dict().items()}
         parts |= {f"centres.{name}": each for name, each in self.centres.items()}
-        parts |= {f"mean.{name}": each for name, each in self.scaling.means.items()}
-        parts |= {f"deviation.{name}": each for name, each in self.scaling.deviations.items()}
+        parts |= self.scaling.stored()
         return {name: each.cpu().numpy() for name, each in parts.items()}
 
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:
@@ -185,13 +185,9 @@ class CpmNet:
         wanted = {name: (part.shape, part.dtype) for name, part in self.weights().items()}
         if wanted != {name: (part.shape, part.dtype) for name, part in weights.items()}:
             raise UsageError("the weights are those of other options, features or labels")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            own = {name: each for name, each in weights.items() if name.startswith(prefix)}
-            return {name.removeprefix(prefix): torch.tensor(each, device=self.device) for name, each in own.items()}
-
-        self.maps.load_state_dict(part("maps."))
-        self.scaling, self.centres = Scaling(part("mean."), part("deviation.")), part("centres.")
+        part = partial(tensors_under, weights=weights, device=self.device)
+        self.maps.load_state_dict(part("maps"))
+        self.scaling, self.centres = Scaling(part("mean"), part("deviation")), part("centres")
 
 
 def stepped(optimiser: torch.optim.Optimizer, loss: Tensor) -> float:

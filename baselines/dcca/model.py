@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, pairwise
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ from merbench.training.networks.batches import Data
 from merbench.training.networks.layers import BatchNorm, Width, generator, seed_of
 from merbench.training.networks.network import probabilities
 from merbench.training.networks.optimisation import Rate
-from merbench.training.networks.scaling import Scaling
+from merbench.training.networks.scaling import Scaling, tensors_under
 
 Array = NDArray[np.float64]
 
@@ -174,8 +175,7 @@ class Dcca:
 
     def weights(self) -> dict[str, NDArray[Any]]:
         parts = {f"views.{name}": each for name, each in self.views.state_dict().items()}
-        parts |= {f"mean.{name}": each for name, each in self.scaling.means.items()}
-        parts |= {f"deviation.{name}": each for name, each in self.scaling.deviations.items()}
+        parts |= self.scaling.stored()
         arrays = {name: each.cpu().numpy() for name, each in parts.items()}
         for name, model in self.models.items():
             arrays |= {f"targets.{name}.{part}": np.asarray(getattr(model, part)) for part in self.parts(name)}
@@ -189,13 +189,9 @@ class Dcca:
         others = [name for name, shape in wanted.items() if name not in weights or weights[name].shape != shape]
         if others:
             raise UsageError(f"the weights are those of other options or features: {', '.join(others[:5])}")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            own = {name: each for name, each in weights.items() if name.startswith(prefix)}
-            return {name.removeprefix(prefix): torch.tensor(each, device=self.device) for name, each in own.items()}
-
-        self.views.load_state_dict(part("views."))
-        self.scaling = Scaling(part("mean."), part("deviation."))
+        part = partial(tensors_under, weights=weights, device=self.device)
+        self.views.load_state_dict(part("views"))
+        self.scaling = Scaling(part("mean"), part("deviation"))
         self.models = {name: self.model(name) for name in track.targets}
         for name, model in self.models.items():
             for own in self.parts(name):

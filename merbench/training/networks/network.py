@@ -210,8 +210,7 @@ class NetworkBaseline:
             if not name.startswith(REMEMBERED)
         }
         if self.scaling is not None:
-            weights |= {f"mean.{name}": array(mean) for name, mean in self.scaling.means.items()}
-            weights |= {f"deviation.{name}": array(part) for name, part in self.scaling.deviations.items()}
+            weights |= {name: array(part) for name, part in self.scaling.stored().items()}
         return weights
 
     def restore(self, weights: Mapping[str, NDArray[Any]], track: Track, widths: Mapping[str, int]) -> None:

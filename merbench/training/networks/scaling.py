@@ -56,6 +56,11 @@ class Scaling:
             {name: change(deviation) for name, deviation in self.deviations.items()},
         )
 
+    def stored(self) -> dict[str, Tensor]:
+        """Return the moments by the names that they are stored under."""
+        moments = {"mean": self.means, "deviation": self.deviations}
+        return {f"{moment}.{name}": part for moment, parts in moments.items() for name, part in parts.items()}
+
     def apply(self, name: str, values: Tensor) -> Tensor:
         """Standardise the values `([F, ]…, d)` of a feature in place."""
         return values.sub_(_along(self.means[name], values)).div_(_along(self.deviations[name], values))
@@ -68,6 +73,13 @@ class Scaling:
 def _along(moment: Tensor, values: Tensor) -> Tensor:
     """Return moments `([F, ]d)` in the shape that fits the values `([F, ]…, d)`."""
     return moment if moment.ndim == 1 else moment.view(-1, *[1] * (values.ndim - 2), values.shape[-1])
+
+
+def tensors_under(prefix: str, weights: Mapping[str, NDArray[Any]], device: torch.device) -> dict[str, Tensor]:
+    """Return the stored arrays whose names begin with a prefix and a dot, by the rest of their names."""
+    start = f"{prefix}."
+    own = {name.removeprefix(start): part for name, part in weights.items() if name.startswith(start)}
+    return {name: torch.tensor(part, device=device) for name, part in own.items()}
 
 
 def vectors_of(samples: FeatureSet) -> Mapping[str, Sequences]:
