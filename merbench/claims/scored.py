@@ -34,7 +34,7 @@ from merbench.training.declaration import read_baseline
 from merbench.training.plan import Plan, with_learning
 from merbench.training.protocol import Setup, Storable
 from merbench.training.records import StoredRun, read_run
-from merbench.training.run import kept_run, run_baseline
+from merbench.training.run import TRANSDUCTIVE, kept_run, run_baseline
 from merbench.training.selection import ranking_signs
 from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.result import BEST
@@ -151,6 +151,11 @@ class Check:
             f"best feature of the {name}: {listed(list({each: 0 for run in best for each in run.record.features}))}"
             for name, side, best in zip(("system", "control"), self.sides, chosen, strict=False)
             if any(len(runs) > 1 for runs in side)
+        ]
+        remarks += [
+            f"the {name} is {TRANSDUCTIVE}: it learned from candidates without their references"
+            for name, best in zip(("system", "control"), chosen, strict=False)
+            if any(text.startswith(TRANSDUCTIVE) for run in best for text in run.content.get("warnings", ()))
         ]
         measured = (
             self._over_seeds([best[0] for best in chosen]) if self.claim.is_over_seeds else self._compared(chosen)

@@ -40,6 +40,9 @@ from merbench.training.results import BaselineRun, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
 from merbench.training.trainings import RunSettings, Trainings, Watched, selected_parts, trained_parts
 
+TRANSDUCTIVE = "transductive"
+"""How the warning begins that models learn from samples that they answer."""
+
 
 def run_baseline(
     track: str | Path | Track,
@@ -186,8 +189,8 @@ def transductive(used: Sequence[tuple[pa.StringArray | None, pa.StringArray]], t
     if not n:
         return []
     return [
-        f"transductive: {n:,} of {len(test):,} candidates are learned from without their references, as [training] of "
-        "the track declares; scores are not those of new samples"
+        f"{TRANSDUCTIVE}: {n:,} of {len(test):,} candidates are learned from without their references, as [training] "
+        "of the track declares; scores are not those of new samples"
     ]
 
 

@@ -67,6 +67,18 @@ def test_models_of_kept_runs_answer_corrupted_samples(claimant: Claimant) -> Non
     assert corrupted.measured.system == pytest.approx(expected, abs=1e-9)
 
 
+def test_a_side_that_learned_from_candidates_is_transductive_in_the_remark(claimant: Claimant) -> None:
+    base = 'base = "logistic", base_options = { C = 0.1, alpha = 10.0, scale = "each" }'
+    semi = f'{{ baseline = "pseudo-label", options = {{ {base} }}, training = {{ unlabelled = ["test"] }} }}'
+    other = CLAIM.format(PLACE.format(ABSENT)).replace('{ baseline = "logistic", options = { C = 0.1 } }', semi)
+    claimant(CLAIM.format(PLACE.format(ABSENT)), other)
+    report = check_claims(["means"])
+    assert [row.measured.remark if row.measured else row.why for row in report.results] == [
+        "",
+        "the system is transductive: it learned from candidates without their references",
+    ]
+
+
 def test_a_condition_is_in_the_signature(claimant: Claimant) -> None:
     claimant(CLAIM.format(PLACE.format(ABSENT)))
     write_results(check_claims(["means"], Settings()), ["means"])
