@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -65,10 +65,11 @@ class Maps(nn.Module):
 
     def __init__(self, n_latent: int, widths: Mapping[str, int], rng: torch.Generator) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(n_latent, width) for width in widths.values())
-        for layer in self.layers:
+        layers = [nn.Linear(n_latent, width) for width in widths.values()]
+        for layer in layers:
             nn.init.xavier_uniform_(layer.weight, generator=rng)
             nn.init.zeros_(layer.bias)
+        self.layers = nn.ModuleList(layers)
 
     def error(self, latents: Tensor, batch: Batch) -> Tensor:
         """Return the sum of the squared errors of all numbers of the features that samples have."""
@@ -83,8 +84,9 @@ class Maps(nn.Module):
         r = (x - b) Wᵀ of each feature that is present, where W is `(l, d)`. So no step depends on d.
         """
         present = [batch.present[name][:, None].float() for name in batch.inputs]
-        squares = [layer.weight.T @ layer.weight for layer in self.layers]
-        pairs = zip(self.layers, batch.inputs.values(), present, strict=True)
+        layers = [cast(nn.Linear, layer) for layer in self.layers]
+        squares = [layer.weight.T @ layer.weight for layer in layers]
+        pairs = zip(layers, batch.inputs.values(), present, strict=True)
         wanted = sum_of(((x - layer.bias) @ layer.weight) * has for layer, x, has in pairs)
         latents = torch.zeros_like(wanted, requires_grad=True)
         optimiser = torch.optim.Adam([latents], lr=rate)

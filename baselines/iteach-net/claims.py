@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from merbench.training import load_baseline
 from merbench.training.networks.batches import Batch
@@ -48,10 +48,9 @@ def distillation(model: ModuleType) -> list[float]:
     return [float(losses[0]), float(losses[1] > 0)]
 
 
-def _network(model: ModuleType, widths: dict[str, int], **options: Any) -> nn.Module:
+def _network(model: ModuleType, widths: dict[str, int], **options: Any) -> Any:
     shape = Shape(widths, {"emotion": 4}, [], generator("cpu", 0), {name: name for name in widths})
-    network: nn.Module = model.Network(_options(model, **options), shape).eval()
-    return network
+    return model.Network(_options(model, **options), shape).eval()
 
 
 def _options(model: ModuleType, **options: Any) -> Any:
