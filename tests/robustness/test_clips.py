@@ -226,7 +226,7 @@ def test_scores_of_another_noise_bank_or_library_are_not_comparable(
     assert second.digests["bank own"] == open_bank("own").digest != first.digests["bank own"]
     assert second.signature != first.signature
 
-    monkeypatch.setattr("merbench.robustness.run.media_versions", lambda: {**first.versions, "av": "17.0"})
+    monkeypatch.setattr("merbench.robustness.reports.media_versions", lambda: {**first.versions, "av": "17.0"})
     assert logistic(track, sounds).signature != second.signature
     without_clips = logistic(corrupted_track(name="two"))
     assert without_clips.versions == {}
