@@ -25,7 +25,7 @@ class Encodings(nn.Module):
 def imagination_losses(model: ModuleType) -> list[float]:
     """Return the errors of an imagination of zeros, where one of two features is missing and where none is.
 
-    (1 + 0) / 2 and 0 of missing features; as released, zeros stand in for a present feature: (1 + 4) / 2 and 4.
+    (1 + 0) / 2 and 0 of missing features; as released, the target of a present one is that of zeros: (1 + 4) / 2 and 4.
     """
     rng, losses = generator("cpu", "imagination"), []
     complete = {"audio": torch.ones(3, 2), "text": torch.ones(3, 5)}

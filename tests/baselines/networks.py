@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from merbench.training import load_baseline
+from merbench.corpus.candidates import open_candidates
+from merbench.track import Track
+from merbench.training import Setup, Storable, feature_set, load_baseline, training_set
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import FoldLinear, generator
 from merbench.training.networks.network import Shape
@@ -46,3 +49,18 @@ def batch_of(widths: Mapping[str, int], n: int = 6, *, seed: int = 0) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     inputs = {name: torch.randn(n, width, generator=rng) for name, width in widths.items()}
     return Batch(inputs, {}, {name: torch.ones(n, dtype=torch.bool) for name in widths}, torch.arange(n))
+
+
+def require_restored(name: str, track: Track, **options: Any) -> None:
+    """Train a baseline on two features of a small track, and check that its stored weights predict the same."""
+    loaded = load_baseline(name)
+    train = training_set(open_candidates(track, "train"), ["quiet", "loud"])
+    test = feature_set(open_candidates(track), ["quiet", "loud"])
+    chosen = loaded.options("small", {**options, "epochs": 2, "batch_size": 16})
+    fitted, restored = (loaded.build(chosen, Setup(n_folds=2, device_name="cpu")) for _ in range(2))
+    fitted.fit(train)
+    assert isinstance(fitted, Storable) and isinstance(restored, Storable)
+    restored.restore(fitted.weights(), track, test.widths)
+    for target, values in fitted.predict(test).outputs.items():
+        assert np.ptp(values, axis=0).max() > 0
+        np.testing.assert_array_equal(restored.predict(test).outputs[target], values)

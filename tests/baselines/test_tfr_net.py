@@ -2,16 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from merbench.corpus.candidates import open_candidates
 from merbench.errors import UsageError
-from merbench.training import Setup, Storable, feature_set, load_baseline, training_set
+from merbench.training import Setup, load_baseline
 from merbench.training.networks.batches import Batch
-from tests.baselines.networks import network_of
+from tests.baselines.networks import network_of, require_restored
 from tests.baselines.test_emt_dlfr import LABELS, LENGTHS, WIDTHS, batch, in_training, part, total
 from tests.training.conftest import SmallTrack
 
@@ -166,14 +164,4 @@ def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], message: str
 
 
 def test_it_learns_and_its_stored_weights_predict_the_same(small_track: SmallTrack) -> None:
-    track, loaded = small_track(), load_baseline("tfr-net")
-    train = training_set(open_candidates(track, "train"), ["quiet", "loud"])
-    test = feature_set(open_candidates(track), ["quiet", "loud"])
-    options = loaded.options("small", {**SMALL, "epochs": 2, "batch_size": 16})
-    fitted, restored = (loaded.build(options, Setup(n_folds=2, device_name="cpu")) for _ in range(2))
-    fitted.fit(train)
-    assert isinstance(fitted, Storable) and isinstance(restored, Storable)
-    restored.restore(fitted.weights(), track, test.widths)
-    for target, values in fitted.predict(test).outputs.items():
-        assert np.ptp(values, axis=0).max() > 0
-        np.testing.assert_array_equal(restored.predict(test).outputs[target], values)
+    require_restored("tfr-net", small_track(), **SMALL)

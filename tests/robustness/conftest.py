@@ -14,8 +14,9 @@ import pytest
 from made_corpus import made_corpus
 
 from merbench.corpus import Feature
-from merbench.robustness import RobustnessReport, Settings, robustness
+from merbench.robustness import RobustnessReport, Settings, conditions, robustness
 from merbench.track import Track, load_track
+from merbench.training import TrainingSet
 
 LABELS = ("calm", "glad", "sad")
 N_TRAIN, N_TEST = 60, 36
@@ -66,6 +67,20 @@ def scored(
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
+    """Return the training sets that systems are fitted on, which grows as they are."""
+    seen: list[TrainingSet] = []
+    fit = conditions._fitted
+
+    def spy(system: Any, train: TrainingSet) -> Any:
+        seen.append(train)
+        return fit(system, train)
+
+    monkeypatch.setattr(conditions, "_fitted", spy)
+    return seen
 
 
 def values(report: RobustnessReport, name: str = "weighted_f1") -> list[float | None]:

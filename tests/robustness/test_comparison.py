@@ -84,25 +84,25 @@ def test_a_difference_has_the_interval_and_p_of_students_t_over_the_same_resampl
     class How:
         level, degrees = 0.95, 30.0
 
-    found = {row.system: row for row in differences(How, rows, draws)}  # type: ignore[arg-type]
-    assert set(found) == {"b", "c"}
+    by_system = {row.system: row for row in differences(How, rows, draws)}  # type: ignore[arg-type]
+    assert set(by_system) == {"b", "c"}
     p = {}
     for name, difference in (("b", -0.05), ("c", -0.02)):
         deviation = (draws[name] - draws["a"]).std(ddof=1)
         half = stats.t.ppf(0.975, 30) * deviation
-        assert (found[name].low, found[name].high) == pytest.approx(
+        assert (by_system[name].low, by_system[name].high) == pytest.approx(
             (difference - half, difference + half), abs=ON_A_GRID
         )
         p[name] = 2 * stats.t.sf(abs(difference) / deviation, 30)
-        assert found[name].p == pytest.approx(p[name], abs=ON_A_GRID)
+        assert by_system[name].p == pytest.approx(p[name], abs=ON_A_GRID)
     p["b-c"] = 2 * stats.t.sf(0.03 / (draws["b"] - draws["c"]).std(ddof=1), 30)
     # Holm over the three pairs, by hand: the smallest three times, the next one twice, and none below one before it
     first, second, third = sorted(p, key=p.__getitem__)
     adjusted = {first: 3 * p[first]}
     adjusted[second] = max(adjusted[first], 2 * p[second])
     adjusted[third] = max(adjusted[second], p[third])
-    assert found["b"].p_holm == pytest.approx(min(1, adjusted["b"]), abs=ON_A_GRID)
-    assert found["c"].p_holm == pytest.approx(min(1, adjusted["c"]), abs=ON_A_GRID)
+    assert by_system["b"].p_holm == pytest.approx(min(1, adjusted["b"]), abs=ON_A_GRID)
+    assert by_system["c"].p_holm == pytest.approx(min(1, adjusted["c"]), abs=ON_A_GRID)
 
 
 def test_systems_of_other_features_lack_the_same_modalities(corrupted_track: CorruptedTrack) -> None:

@@ -24,20 +24,6 @@ def test_a_model_that_never_had_a_modality_does_not_need_it(corrupted_track: Cor
     assert clean != without
 
 
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
-    """Return the training sets that systems are fitted on, which grows as they are."""
-    seen: list[TrainingSet] = []
-    fit = conditions._fitted
-
-    def spy(system: Any, train: TrainingSet) -> Any:
-        seen.append(train)
-        return fit(system, train)
-
-    monkeypatch.setattr(conditions, "_fitted", spy)
-    return seen
-
-
 NETWORK = {"epochs": 2, "hidden": [4], "batch_size": 16}
 
 

@@ -79,19 +79,6 @@ def test_a_dialogue_is_given_with_the_gaps_of_its_utterances(
     assert report.clean.scores == run.report.scores
 
 
-@pytest.fixture
-def learned(monkeypatch: pytest.MonkeyPatch) -> list[TrainingSet]:
-    seen: list[TrainingSet] = []
-    fit = conditions._fitted
-
-    def spy(system: Any, train: TrainingSet) -> Any:
-        seen.append(train)
-        return fit(system, train)
-
-    monkeypatch.setattr(conditions, "_fitted", spy)
-    return seen
-
-
 SEMI: dict[str, Any] = {
     "corruption": "gcnet_missing",
     "options": {"base": "logistic", "base_options": {"C": 0.1}, "eta": 0.5},
