@@ -269,12 +269,12 @@ class _Folds:
                 "shared, and a corruption of features"
             )
         read = (names, declared.columns, declared.handles_missing) if with_others else None
-        key = declared.handles_unknown, declared.samples == "dialogues", read
+        key = declared.handles_unknown, declared.samples == "dialogues", declared.learns_sets, read
         if key not in self._made:
             self._made[key] = self._folds(*key)
         return self._made[key]
 
-    def _folds(self, partial_: bool, dialogues: bool, read: Any) -> tuple[Fold, ...]:
+    def _folds(self, partial_: bool, dialogues: bool, sets: bool, read: Any) -> tuple[Fold, ...]:
         names, columns, missing = read or ((), (), False)
         labelled = training_set(
             self.train,
@@ -284,6 +284,7 @@ class _Folds:
             missing=missing,
             unlabelled=read is not None,
             partial=partial_,
+            sets=sets,
         )
         labelled, learning = replace(labelled, track=self.test.track), self.test.track.training
 

@@ -236,11 +236,17 @@ class Training(Declaration):
     # the share of the samples to learn from that keep their labels, in whole groups where folds keep groups together;
     # the others are unlabelled, too. A development set keeps all of its labels
     labelled: float = Field(default=1.0, gt=0, le=1, strict=False)
-    # what is done to the features that are learned from, sampled for every epoch; their `split` is `train`
+    # what is done to the features that are learned from, sampled for every epoch, and to the labels, once, after what
+    # the track does to them; their `split` is `train`
     corruptions: tuple[CorruptionSpec, ...] = Field(default=(), strict=False)
 
     # why nothing can be learned from, such as a test of systems without training data; for messages
     why_not: str = Field(default="", max_length=200)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that corrupt features or labels to learn from, in their order."""
+        return tuple(spec.as_step for spec in self.corruptions)
 
     @property
     def digest(self) -> str:

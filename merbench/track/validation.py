@@ -345,10 +345,10 @@ def _learning_problems(training: Mapping[str, Any], splits: Mapping[str, Any], l
     yield from _selection_problems(training, splits)
     for index, spec in _tables(training.get("corruptions")):
         name = str(spec.get("name"))
-        if name in CORRUPTIONS and CORRUPTIONS[name].modality != "features":
+        if name in CORRUPTIONS and CORRUPTIONS[name].modality not in ("features", "labels"):
             yield (
                 f"corruptions[{index}].name",
-                f"{name} corrupts {CORRUPTIONS[name].modality}; in training, only features are corrupted",
+                f"{name} corrupts {CORRUPTIONS[name].modality}; in training, only features and labels are corrupted",
             )
     yield from _step_problems(training.get("corruptions"))
 

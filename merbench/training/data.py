@@ -6,7 +6,7 @@ Which samples are learned from, and which are the development set, is what `[tra
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,15 @@ from merbench.corpus import open_corpus
 from merbench.corpus.candidates import Candidates, candidate_column, candidates_in
 from merbench.corpus.declaration import SPLIT
 from merbench.corruptions import Step, generator
-from merbench.corruptions.labels import Labels
+from merbench.corruptions.drawing import uniforms
+from merbench.corruptions.labels import Codes, Labels
 from merbench.errors import UsageError, listed
 from merbench.metrics.lists import Values
 from merbench.targets import types_with
 from merbench.track import Track
+from merbench.training.declaration import list_baselines
 from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of, group_codes
-from merbench.training.samples import FeatureCorruption, FeatureSet, Names, TrainingSet
+from merbench.training.samples import FeatureCorruption, FeatureSet, Names, Sets, TrainingSet, label_measure
 from merbench.training.sequences import Rows
 
 TRAIN, DEV, TEST = "train", "dev", "test"
@@ -107,7 +109,7 @@ def feature_set(
     return Reader(candidates, names, columns, dialogues, missing).every()
 
 
-def training_set(
+def training_set(  # noqa: PLR0913
     candidates: Candidates,
     names: Sequence[str],
     columns: Sequence[str] = (),
@@ -116,6 +118,7 @@ def training_set(
     missing: bool = False,
     unlabelled: bool = False,
     partial: bool = False,
+    sets: bool = False,
 ) -> TrainingSet:
     """Return the features and references of those candidates that have a reference of every target.
 
@@ -131,37 +134,62 @@ def training_set(
         missing: whether a sample may lack features; it has no rows of these.
         unlabelled: whether the baseline learns from samples without references, too, where the track declares some.
         partial: whether a reference of one target is enough. A label that is not known is -1, a number NaN.
+        sets: whether the baseline learns from sets of labels, of which the right one may be any; it is then given
+            `TrainingSet.measure_labels`, too.
 
     Raises:
         UnknownName: the corpus has no feature of a name.
         UsageError: a feature has no values for some samples, which are listed; the corpus has no such column; no sample
-            has a reference of every target; the labels cannot be corrupted as declared; dialogues are not in order; all
-            unlabelled samples, or none or all of the samples of the development set, are learned from.
+            has a reference of every target; the labels cannot be corrupted as declared, or become sets that the
+            baseline does not learn from; dialogues are not in order; all unlabelled samples, or none or all of the
+            samples of the development set, are learned from.
         WithheldReference: the references of the split are withheld.
     """
-    rows, targets, label_corruption = _labelled(candidates, partial=partial)
+    labelled = _labelled(candidates, partial=partial, sets=sets)
     if dialogues and partial:
-        rows, targets = _whole_dialogues(candidates, rows, targets)
+        labelled = _whole_dialogues(candidates, labelled)
+    rows, development = labelled.rows, _development(candidates, labelled.rows)
     read = Reader(candidates, names, columns, dialogues, missing)
     samples = read.samples(rows)
     others = _unlabelled_candidates(candidates, samples.ids) if unlabelled else None
     return TrainingSet(
         track=candidates.track,
         samples=samples,
-        targets=targets,
-        label_corruption=label_corruption,
+        targets=labelled.targets,
+        sets=labelled.sets,
+        measure_labels=_measure(candidates.track, labelled, development) if sets else None,
+        label_corruption=labelled.corruption,
         groups=_groups(candidates, rows),
         clusters=_clusters(candidates, rows, dialogues=dialogues),
         joins=candidates.track.training.group is None or dialogues,
         selection=candidates.track.training.selection,
-        development=_development(candidates, rows),
+        development=development,
         corruption=_corruption(candidates),
         unlabelled=None if others is None else replace(read, candidates=others).every(),
     )
 
 
-def _labelled(candidates: Candidates, *, partial: bool) -> tuple[Rows, dict[str, Values], dict[str, Any]]:
-    """Return the candidates with references of all targets, or of one, these, and how labels were corrupted.
+@dataclass(frozen=True, eq=False, slots=True)
+class _Labelled:
+    """The candidates that are learned from or selected on, with their references.
+
+    Attributes:
+        rows: of the candidates.
+        targets: their references, corrupted where the track declares it.
+        sets: by target whose labels became sets, these: `(n, K)`; of the development set those of only the label.
+        before: by target whose labels were corrupted, these before: `(n,)` codes.
+        corruption: how labels were corrupted; empty if they were not.
+    """
+
+    rows: Rows
+    targets: Mapping[str, Values]
+    sets: Mapping[str, Sets] = field(default_factory=dict)
+    before: Mapping[str, Codes] = field(default_factory=dict)
+    corruption: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _labelled(candidates: Candidates, *, partial: bool, sets: bool) -> _Labelled:
+    """Return the candidates with references of all targets, or of one.
 
     Labels of a training split are corrupted where the track declares it, those of the development set are not; a long
     tail leaves samples out.
@@ -178,36 +206,75 @@ def _labelled(candidates: Candidates, *, partial: bool) -> tuple[Rows, dict[str,
         for name, column in references.values.items()
     }
     rows = references.index[rows]
-    steps = track.steps(candidates.split, "labels")
+    steps = _label_steps(candidates)
     if not steps:
-        return rows, values, {}
+        return _Labelled(rows, values)
     name, development = _label_target(track, steps[0]), _development(candidates, rows)
     is_known = references.known.get(name, complete)[np.isin(references.index, rows)]
     learned = np.flatnonzero(is_known if development is None else is_known & ~development)
     before = Labels.of(np.asarray(values[name])[learned], track.targets[name].classes)
-    labels, corruption = _corrupted(track, steps, before)
-    codes = np.array(values[name])
-    codes[learned[labels.rows]] = labels.codes
-    kept = np.sort(np.concatenate([learned[labels.rows], np.setdiff1d(np.arange(len(rows)), learned)]))
-    return rows[kept], {**{key: column[kept] for key, column in values.items()}, name: codes[kept]}, corruption
+    labels, corruption = _corrupted(track, steps, before, sets=sets)
+    codes, places = np.array(values[name]), learned[labels.rows]
+    own = codes.copy()
+    codes[places] = labels.codes if labels.candidates is None else drawn_candidates(labels.candidates, track.seed)
+    kept = np.sort(np.concatenate([places, np.setdiff1d(np.arange(len(rows)), learned)]))
+    made: dict[str, Sets] = {}
+    if labels.candidates is not None:
+        made[name] = codes[:, None] == np.arange(len(track.targets[name].classes))
+        made[name][places] = labels.candidates
+    every = {**values, name: codes}
+    return _Labelled(
+        rows[kept],
+        {key: column[kept] for key, column in every.items()},
+        {key: mask[kept] for key, mask in made.items()},
+        {name: own[kept]},
+        corruption,
+    )
 
 
-def _whole_dialogues(
-    candidates: Candidates, rows: Rows, targets: Mapping[str, Values]
-) -> tuple[Rows, dict[str, Values]]:
+def drawn_candidates(sets: Sets, seed: int) -> Codes:
+    """Return one label of each set, `(n,)` codes, each equally likely; -1 for a sample without a set.
+
+    Args:
+        sets: `(n, K)`, which labels may be the right one.
+        seed: of the track.
+    """
+    sizes = np.count_nonzero(sets, axis=1)
+    place = (uniforms(generator(seed, "drawn_candidates", ""), len(sets)) * sizes).astype(np.int64)
+    is_drawn = sets & (np.cumsum(sets, axis=1) == place[:, None] + 1)
+    return np.where(sizes > 0, is_drawn.argmax(axis=1), -1).astype(np.int32)
+
+
+def _measure(track: Track, labelled: _Labelled, development: NDArray[np.bool_] | None) -> Any:
+    """Return what measures labels of the one target that may be corrupted; None if there is no such target."""
+    fitting = [name for name, target in track.targets.items() if target.takes_label_noise]
+    name = next(iter(labelled.before), fitting[0] if len(fitting) == 1 else None)
+    if name is None:
+        return None
+    right = np.asarray(labelled.before.get(name, labelled.targets[name]))
+    learned = slice(None) if development is None else ~development
+    return label_measure(right, right[learned], len(track.targets[name].classes))
+
+
+def _whole_dialogues(candidates: Candidates, labelled: _Labelled) -> _Labelled:
     """Return also the other candidates of the same dialogues, with references that are marked as not known."""
+    rows, targets = labelled.rows, labelled.targets
     codes = group_codes(candidates, DIALOGUE, np.arange(len(candidates)))
     arrays = {name: values for name, values in targets.items() if isinstance(values, np.ndarray)}
     if codes is None or len(arrays) < len(targets):
-        return rows, dict(targets)
+        return labelled
     every = np.flatnonzero(np.isin(codes, codes[rows]))
-    spread: dict[str, Values] = {}
-    for name, values in arrays.items():
-        mark = np.nan if values.dtype.kind == "f" else -1
+
+    def spread(values: NDArray[Any]) -> NDArray[Any]:
+        mark = {"f": np.nan, "b": False}.get(values.dtype.kind, -1)
         wider: NDArray[Any] = np.full((len(every), *values.shape[1:]), mark, dtype=values.dtype)
         wider[np.searchsorted(every, rows)] = values
-        spread[name] = wider
-    return every, spread
+        return wider
+
+    targets, sets, before = (
+        {name: spread(values) for name, values in part.items()} for part in (arrays, labelled.sets, labelled.before)
+    )
+    return _Labelled(every, targets, sets, before, labelled.corruption)
 
 
 def _marked(values: Values, known: NDArray[np.bool_]) -> Values:
@@ -237,7 +304,7 @@ def _development(candidates: Candidates, rows: Rows) -> NDArray[np.bool_] | None
 def _corruption(candidates: Candidates) -> FeatureCorruption | None:
     """Return what is done to the features of training samples; None if the track declares nothing."""
     track, corpus = candidates.track, candidates.corpus
-    steps = tuple(spec.as_step for spec in track.training.corruptions)
+    steps = tuple(step for step in track.training.steps if step.corruption.modality != "labels")
     return FeatureCorruption(steps, track.seed, corpus.modalities(corpus.features)) if steps else None
 
 
@@ -260,6 +327,13 @@ def _unlabelled_candidates(candidates: Candidates, labelled: pa.StringArray) -> 
     return replace(every, ids=every.ids.filter(others), samples=every.samples.filter(others).combine_chunks())
 
 
+def _label_steps(candidates: Candidates) -> tuple[Step, ...]:
+    """Return what is done to the labels of a split: by the track, then, to learn from, by its `[training]`."""
+    track = candidates.track
+    own = track.training.steps if candidates.split == TRAIN else ()
+    return (*track.steps(candidates.split, "labels"), *(step for step in own if step.corruption.modality == "labels"))
+
+
 def _label_target(track: Track, step: Step) -> str:
     fitting = [name for name, target in track.targets.items() if target.takes_label_noise]
     if len(fitting) != 1:
@@ -270,7 +344,7 @@ def _label_target(track: Track, step: Step) -> str:
     return fitting[0]
 
 
-def _corrupted(track: Track, steps: Sequence[Step], labels: Labels) -> tuple[Labels, dict[str, Any]]:
+def _corrupted(track: Track, steps: Sequence[Step], labels: Labels, *, sets: bool) -> tuple[Labels, dict[str, Any]]:
     corruption: dict[str, Any] = {}
     for step in steps:
         rng = generator(track.seed, step.step_name, "")
@@ -278,10 +352,11 @@ def _corrupted(track: Track, steps: Sequence[Step], labels: Labels) -> tuple[Lab
         before, labels = labels, step.corruption.apply(labels, rng, sampled)
         values = sampled | step.corruption.measure(before, labels, sampled)
         corruption |= {f"{step.step_name}.{key}": value for key, value in values.items()}
-        if labels.candidates is not None:
+        if labels.candidates is not None and not sets:
+            able = [name for name, declared in list_baselines() if declared.learns_sets]
             raise UsageError(
                 f"{track.id}: {step.step_name} gives each training sample a set of labels, and a baseline learns from "
-                "one; `merbench.corruptions.labels` makes the sets for other systems"
+                f"one; those that learn from sets: {listed(able) or 'none'}"
             )
     return labels, corruption
 

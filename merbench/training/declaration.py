@@ -64,6 +64,7 @@ class BaselineDeclaration(Declaration):
     uses_unlabelled: bool = False  # whether it learns from samples without references, too
     handles_missing: bool = False  # whether a sample may lack features
     handles_unknown: bool = False  # whether a sample may lack references of some targets
+    learns_sets: bool = False  # whether the label of a sample may be a set of candidates
     # whether it draws the corruptions of its training features itself, for every epoch; else they are drawn once
     corrupts_per_epoch: bool = False
     # trainings that follow one another, such as a teacher and a student; empty where there is one
@@ -125,6 +126,7 @@ _LIKE = (
     "samples",
     "columns",
     "handles_unknown",
+    "learns_sets",
     "corrupts_per_epoch",
     "folds",
     "uses_seed",

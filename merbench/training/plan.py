@@ -93,6 +93,7 @@ class Plan(Learnable):
             **declared.reads,
             unlabelled=declared.uses_unlabelled,
             partial=declared.handles_unknown,
+            sets=declared.learns_sets,
         )
         if train.corruption is not None:
             per_epoch, absent = declared.corrupts_per_epoch, declared.handles_missing
@@ -132,13 +133,14 @@ def make_plan(track: Track, loaded: LoadedBaseline, features: Sequence[str] | No
     return _plan(learnable(track, *_labelled_as(loaded)), loaded, features)
 
 
-def _labelled_as(loaded: LoadedBaseline) -> tuple[bool, bool]:
-    """Return whether a reference of one target is enough for a baseline, and whether it reads dialogues."""
-    return loaded.declaration.handles_unknown, loaded.declaration.samples == "dialogues"
+def _labelled_as(loaded: LoadedBaseline) -> tuple[bool, bool, bool]:
+    """Return whether one reference of a sample is enough, whether dialogues are read, and sets of labels learned."""
+    declared = loaded.declaration
+    return declared.handles_unknown, declared.samples == "dialogues", declared.learns_sets
 
 
-def learnable(track: Track, partial: bool, dialogues: bool) -> Learnable:
-    """Return what a track is learned from and what is answered; `partial` and `dialogues` are those of `training_set`.
+def learnable(track: Track, partial: bool, dialogues: bool, sets: bool = False) -> Learnable:
+    """Return what a track is learned from and what is answered; the other arguments are those of `training_set`.
 
     Raises:
         UnknownName: the corpus, or the one that is learned from, is not in the data home.
@@ -152,7 +154,7 @@ def learnable(track: Track, partial: bool, dialogues: bool) -> Learnable:
             "show it; groups are left out only where all references are public"
         )
     has_dialogues = {DIALOGUE, POSITION} <= set(train.samples.column_names)  # else `require_samples` reports it
-    labelled = training_set(train, (), partial=partial, dialogues=dialogues and has_dialogues)
+    labelled = training_set(train, (), partial=partial, dialogues=dialogues and has_dialogues, sets=sets)
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)
 
@@ -181,8 +183,8 @@ def why_not(track: Track, baselines: Sequence[LoadedBaseline]) -> dict[str, Merb
     """Return by the name of every baseline why it cannot be run on a track; None where it can."""
 
     @cache
-    def data(partial: bool, dialogues: bool) -> Learnable:
-        return learnable(track, partial, dialogues)
+    def data(partial: bool, dialogues: bool, sets: bool) -> Learnable:
+        return learnable(track, partial, dialogues, sets)
 
     def reason(loaded: LoadedBaseline) -> MerbenchError | None:
         try:

@@ -43,6 +43,12 @@ from merbench.training.trainings import RunSettings, Trainings, Watched, selecte
 TRANSDUCTIVE = "transductive"
 """How the warning begins that models learn from samples that they answer."""
 
+OF_SETS = (
+    "labels to learn from are sets of candidates: options, epochs and cross-validated values, unless of a development "
+    "set, go by one label of each set that is drawn at random"
+)
+"""The warning of a run that learns from sets of labels."""
+
 
 def run_baseline(
     track: str | Path | Track,
@@ -168,6 +174,7 @@ def _trained(trainings: Trainings, state: Unfinished, watched: Watched) -> Basel
         label_corruption=train.label_corruption,
         warnings=(
             *plan.warnings,
+            *([OF_SETS] if train.sets else []),
             *([] if plan.test.corpus.synthetic else divided_groups([part.cross_validation for part in parts])),
             *transductive([(p.ids.get("unlabelled"), p.ids.get(ANSWERED, plan.test.ids)) for p in parts], plan.test),
             *dict.fromkeys(note for run in runs for part in run.parts for note in part.fit.notes),

@@ -9,9 +9,9 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,13 +20,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from merbench.corruptions import Step
-from merbench.errors import UsageError
+from merbench.errors import UsageError, listed
 from merbench.files.reading import sha256_bytes
 from merbench.track import Selection, Track
 from merbench.training.folds import grouped_folds, kept_together, labelled_rows, random_folds, strata
 from merbench.training.sequences import Dialogues, Rows, Sequences, Vectors
 
 Names = NDArray[np.str_]
+Sets = NDArray[np.bool_]
+
+MeasureLabels = Callable[[NDArray[Any], Rows], dict[str, float]]
+"""Compares `(m, K)` sets of labels, or `(m,)` codes, for m rows with the right labels: see `label_measure`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +149,49 @@ def known_of(references: Any) -> NDArray[np.bool_]:
     return np.asarray(marks.reshape(len(references), -1).all(axis=1))
 
 
+def label_measure(right: Rows, learned: Rows, n_labels: int) -> MeasureLabels:
+    """Return a function that compares sets of labels, or labels, with the right ones, and returns only means.
+
+    It is called with `(m, K)` sets, or `(m,)` codes, a set of one label each, and with the m rows that they are of.
+    Samples whose right label is not known are not counted. The means are, by name:
+
+    * `size`: labels of a set.
+    * `right`: the share of the sets that have the right label.
+    * `many`, `medium`, `few`: this share for the classes of which many, fewer and few samples are learned from, as the
+      mean over the classes. These are the thirds of the classes with samples, in the order of decreasing size, those of
+      one size in the order of the labels; the first ones are larger where the number is no multiple of three.
+
+    A mean over nothing is left out.
+
+    Args:
+        right: the right label of every sample: `(n,)` codes, -1 where it is not known.
+        learned: those of the samples that are learned from.
+        n_labels: K.
+    """
+    counts = np.bincount(learned[learned >= 0], minlength=n_labels)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    thirds = dict(zip(("many", "medium", "few"), np.array_split(order, 3), strict=True))
+
+    def measured(labels: NDArray[Any], rows: Rows) -> dict[str, float]:
+        own, is_known = right[rows], right[rows] >= 0
+        if not is_known.any():
+            return {}
+        sets = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_labels)
+        sets, own = sets[is_known], own[is_known]
+        has = sets[np.arange(len(own)), own]
+        means = {"size": float(sets.sum(1).mean()), "right": float(has.mean())}
+        for name, classes in thirds.items():
+            if shares := [has[own == code].mean() for code in classes.tolist() if (own == code).any()]:
+                means[name] = float(np.mean(shares))
+        return means
+
+    return measured
+
+
+def _of_selected(measure: MeasureLabels, selected: Rows, labels: NDArray[Any], rows: Rows) -> dict[str, float]:
+    return measure(labels, selected[rows])
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Division:
     """One division of training samples: rows to learn from, and rows that options and epochs are selected on."""
@@ -161,6 +208,11 @@ class TrainingSet:
         track: what is predicted, and how it is ranked.
         samples: the features of the samples.
         targets: the references of every target of the track; -1 for a label, NaN for a number that is not known.
+            Where labels are sets, one label of each, drawn at random, which folds, options and epochs go by.
+        sets: by target whose labels are sets, `(n, K)` which of the labels may be the right one; samples of the
+            development set have only their label. Empty where labels are single, and unless the baseline `learns_sets`.
+        measure_labels: compares labels or sets with the right labels, which the baseline is not given; for diagnostics.
+            None unless the baseline `learns_sets`, and there is exactly one target with labels that can be corrupted.
         label_corruption: how the labels were corrupted, and realised values; empty if they were not.
         groups: by corpus column that a metric is taken `per`, `(n,)` values as text; a column that is not known of all
             samples is left out.
@@ -184,6 +236,33 @@ class TrainingSet:
     development: NDArray[np.bool_] | None = field(default=None, repr=False)
     corruption: FeatureCorruption | None = field(default=None, repr=False)
     unlabelled: FeatureSet | None = field(default=None, repr=False)
+    sets: Mapping[str, Sets] = field(default_factory=dict, repr=False)
+    measure_labels: MeasureLabels | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` where a set of labels is empty, or does not have the label that was drawn of it."""
+        problems = [text for name, sets in self.sets.items() for text in self._wrong_sets(name, sets)]
+        if problems:
+            raise UsageError(*problems)
+
+    def _wrong_sets(self, name: str, sets: Sets) -> list[str]:
+        wanted = len(self), len(self.track.targets[name].classes)
+        if sets.shape != wanted or sets.dtype != np.bool_:
+            return [f"target '{name}': the sets of labels are {sets.dtype} {sets.shape}; needed: bool {wanted}"]
+        codes = np.asarray(self.targets[name])
+        is_known, has_any = codes >= 0, sets.any(axis=1)
+        has_own = sets[np.arange(len(codes)), codes.clip(0)]
+        mistakes = {
+            "an empty set of labels; a set has at least one": is_known & ~has_any,
+            "a set without the label that was drawn of it": is_known & has_any & ~has_own,
+            "a set of labels, and no label": ~is_known & has_any,
+        }
+        return [
+            f"target '{name}': {int(wrong.sum()):,} of {len(codes):,} samples have {what}: "
+            f"{listed(self.samples.ids.filter(pa.array(wrong)).to_pylist())}"
+            for what, wrong in mistakes.items()
+            if wrong.any()
+        ]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -202,6 +281,8 @@ class TrainingSet:
             groups={name: values[rows] for name, values in self.groups.items()},
             clusters={name: codes[rows] for name, codes in self.clusters.items()},
             development=None if self.development is None else self.development[rows],
+            sets={name: sets[rows] for name, sets in self.sets.items()},
+            measure_labels=None if self.measure_labels is None else partial(_of_selected, self.measure_labels, rows),
         )
 
     def partly_labelled(self, share: float, *, unlabelled: bool) -> TrainingSet:
@@ -238,7 +319,7 @@ class TrainingSet:
             samples: samples with the same features; their columns and dialogues are left out.
             targets: the values of every target that they are learned from with.
         """
-        assert self.development is not None
+        assert self.development is not None and not self.sets
         order = np.asarray(pc.sort_indices(pa.concat_arrays([self.samples.ids, samples.ids])), dtype=np.int64)
         return replace(
             self,
@@ -246,6 +327,7 @@ class TrainingSet:
             targets={name: np.concatenate([values, targets[name]])[order] for name, values in self.targets.items()},
             groups={name: np.append(values, np.full(len(samples), ""))[order] for name, values in self.groups.items()},
             clusters={},
+            measure_labels=None,
             development=np.append(self.development, np.zeros(len(samples), dtype=np.bool_))[order],
         )
 

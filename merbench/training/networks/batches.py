@@ -42,6 +42,8 @@ class Batch:
             are dialogues.
         targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
             where an epoch is selected, or samples are predicted.
+        sets: in training, by target whose labels are sets, which may be the right one, `(…, B[, L], K)`, bool; the
+            target is one of them, drawn at random. Those of padding are arbitrary.
         epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
         complete: in training, the inputs before `[[training.corruptions]]`; where a sample lacks the feature itself,
             zeros or what fills it; else, and where nothing is corrupted, `inputs`.
@@ -55,6 +57,7 @@ class Batch:
     samples: Tensor
     speaker: Tensor | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)
+    sets: Mapping[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     complete: Mapping[str, Tensor] = field(default_factory=dict)
     complete_lengths: Mapping[str, Tensor] = field(default_factory=dict)
@@ -185,6 +188,7 @@ class Data:
         kind: what a batch has of them; vectors are taken from sequences as means.
         device: where the network is.
         targets: the references of every target; none where only outputs are wanted.
+        sets: by target, the `(n, K)` labels that may be the right one, where labels are sets.
     """
 
     def __init__(
@@ -193,6 +197,7 @@ class Data:
         kind: Kind = "vectors",
         device: torch.device | str = "cpu",
         targets: Mapping[str, NDArray[Any]] | None = None,
+        sets: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> None:
         self.kind: Kind = kind
         self.corruption: DrawnCorruption | None = None
@@ -203,6 +208,7 @@ class Data:
         sequences = samples.sequences if kind == "sequences" else vectors_of(samples)
         self.stored = {name: _Stored.of(part, self.device) for name, part in sequences.items()}
         self.targets = {name: _references(values).to(self.device) for name, values in (targets or {}).items()}
+        self.sets = {name: torch.from_numpy(mask).to(self.device) for name, mask in (sets or {}).items()}
         lengths = [part.lengths for part in sequences.values()] if kind == "sequences" else []
         self.costs = np.sum(lengths, axis=0) if lengths else None
         self.speaker = None if self.dialogues is None else torch.from_numpy(self.dialogues.speaker).to(self.device)
@@ -287,8 +293,10 @@ class Data:
             if lengths or self.dialogues is not None or not self.stored[name].complete:
                 inputs[name].masked_fill_(~mask[..., None], 0)
         speaker = None if self.speaker is None else self.speaker[safe].masked_fill_(~real, -1)
-        targets = {name: values[safe] for name, values in self.targets.items()} if epoch else {}
-        return Batch(inputs, lengths, present, rows, speaker, targets, epoch, complete, complete_lengths)
+        targets, sets = (
+            {name: values[safe] for name, values in part.items()} if epoch else {} for part in (self.targets, self.sets)
+        )
+        return Batch(inputs, lengths, present, rows, speaker, targets, sets, epoch, complete, complete_lengths)
 
 
 def _references(values: NDArray[Any]) -> Tensor:

@@ -112,6 +112,8 @@ def training_signature(train: TrainingSet, divisions: Sequence[Division]) -> dic
     targets: list[bytes | NDArray[Any]] = []
     for name, values in sorted(train.targets.items()):
         targets += [name.encode(), np.asarray(values)]
+    for name, sets in sorted(train.sets.items()):
+        targets += [name.encode(), sets]
     return {
         "samples": ids_digest(train.samples.ids),
         "features": _digest(*features),

@@ -3,8 +3,8 @@
 Conventions:
     As in `batches.py` and `losses.py`. A network maps a `Batch` to a dict of outputs by target, `(…, B[, L], K)` scores
     of labels or `(…, B[, L])` numbers; or to a pair of this dict and a dict of losses of its own by name, `(…)` each,
-    which are added in training. `…` is F for a network of fold layers, and nothing for any other. All parameters and
-    buffers of a network of fold layers have the leading dimension F.
+    which are added in training; one called `loss` counts as that of the targets. `…` is F for a network of fold layers,
+    and nothing for any other. All parameters and buffers of a network of fold layers have the leading dimension F.
 """
 
 from __future__ import annotations
@@ -324,16 +324,13 @@ class Learner(Model):
         if self.unlabelled is not None and others is not None:
             parts_of.append(self.unlabelled.data.pieces(others))
         pieces *= max(parts_of)
-        parts = [
-            dict(zip(weights, own, strict=True))
-            for own in zip(*(w.chunk(pieces, 1) for w in weights.values()), strict=True)
-        ]
         counts = (rows >= 0).flatten(1).sum(1)
         if pieces > 1 and "ccc" in self.objective.losses.values() and _CCC_IN_PIECES not in self.notes:
             self.notes.append(_CCC_IN_PIECES)
         chunks = rows.chunk(pieces, 1)
         drawn = [None] * len(chunks) if others is None else others.tensor_split(len(chunks), 1)
-        for piece, further, own_weights in zip(chunks, drawn, parts, strict=True):
+        for n, (piece, further) in enumerate(zip(chunks, drawn, strict=True)):
+            own_weights = {name: every.chunk(pieces, 1)[n] for name, every in weights.items()}
             batch = self.batch(self.data, piece, epoch)
             if self.unlabelled is not None and further is not None:
                 batch = replace(batch, unlabelled=self.batch(self.unlabelled.data, further, epoch))
@@ -341,7 +338,8 @@ class Learner(Model):
             if pieces > 1:
                 share = (piece >= 0).flatten(1).sum(1) / counts
                 own = {name: loss * share for name, loss in own.items()}
-            yield {"loss": self.objective.loss(outputs, piece, own_weights), **own}
+            loss = self.objective.loss(outputs, piece, own_weights) + own.pop("loss", 0.0)
+            yield {"loss": loss, **own}
 
     def keep(self, fold: int, epoch: int, value: Value, outputs: Outputs) -> None:
         """Keep this epoch of a fold if its value is better than before, and count the epochs since the last better one.

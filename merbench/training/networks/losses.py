@@ -60,6 +60,9 @@ LOSSES: dict[str, Loss] = {
 }
 """The losses by name; a target names the one it is trained with."""
 
+NO_LOSS = "none"
+"""The loss of a target of which a network has a loss of its own."""
+
 
 def mean_loss(loss: str, output: Tensor, references: Tensor, real: Tensor) -> Tensor:
     """Return the mean of one of `LOSSES` over the samples of a network of ordinary layers, for losses of its own.
@@ -134,9 +137,11 @@ class Objective:
         """
         for name, values in references.items():
             of_labels = values.ndim == 2 or not values.is_floating_point()
-            fitting = [loss for loss in LOSSES if (loss == "cross_entropy") == of_labels]
+            fitting = [*(loss for loss in LOSSES if (loss == "cross_entropy") == of_labels), NO_LOSS]
             if losses[name] not in fitting:
                 raise UsageError(f"target '{name}' cannot have the loss '{losses[name]}'; allowed: {listed(fitting)}")
+        references = {name: values for name, values in references.items() if losses[name] != NO_LOSS}
+        losses = {name: losses[name] for name in references}
         masks = {name: known(values) for name, values in references.items()}
         weights = {}
         if balanced:
@@ -192,11 +197,13 @@ def loss_of_targets(
     Args:
         outputs: by target, `(B[, L], K)` scores of labels or `(B[, L])` numbers.
         targets: the references of a batch, `Batch.targets`.
-        losses: by target, another loss than that of its kind, `Schedule.losses`.
+        losses: by target, another loss than that of its kind, `Schedule.losses`; at least one is not `none`.
         real: which samples are not padding, `(B[, L])`.
     """
     every = []
     for name, values in targets.items():
+        if losses.get(name) == NO_LOSS:
+            continue
         kind = "cross_entropy" if values.ndim > real.ndim or not values.is_floating_point() else "squared_error"
         every.append(mean_loss(losses.get(name, kind), outputs[name][real], values[real], real[real]))
     return torch.stack(every).sum()

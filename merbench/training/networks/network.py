@@ -133,10 +133,8 @@ class NetworkBaseline:
         noise = self._make_networks(train.samples.widths, track, len(divisions), train.samples.modalities)
         if self.standardise:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
-        data = Data(train.samples, self.kind, self.device, train.targets)
-        for network, rows in zip(self.networks, learned, strict=False):
-            if isinstance(network, Remembers):
-                network.remember(data.n, data.targets, torch.from_numpy(rows).to(self.device))
+        data = Data(train.samples, self.kind, self.device, train.targets, train.sets)
+        self._remember(data, learned)
         corruption = self._corruption(train, train.samples, learned)
         others = list(self._unlabelled(train, learned))
         if unknown := [name for name in self.schedule.losses if name not in track.targets]:
@@ -277,6 +275,12 @@ class NetworkBaseline:
             for name, mean in learner.diagnosed(division.validate).items():
                 shown.setdefault(name, []).append(mean)
         return shown
+
+    def _remember(self, data: Data, learned: Sequence[Rows]) -> None:
+        """Let networks make buffers for the samples that they learn from, where they keep something about these."""
+        for network, rows in zip(self.networks, learned, strict=False):
+            if isinstance(network, Remembers):
+                network.remember(data.n, data.targets, torch.from_numpy(rows).to(self.device))
 
     def _make_networks(
         self, widths: Mapping[str, int], track: Track, n_folds: int, modalities: Mapping[str, str] | None = None

@@ -57,7 +57,8 @@ class Schedule:
         min_delta: by how much the first ranking value has to grow to be better for `patience`.
         keep: the epoch that is kept, the `best` by the ranking value of the validation samples, or the `last`.
         class_weights: `none`, or `balanced`: every label has the same weight in cross-entropy.
-        losses: by target, another loss than that of its kind; one of `losses.LOSSES`.
+        losses: by target, another loss than that of its kind; one of `losses.LOSSES`, or `none`, where the network has
+            a loss of its own instead.
         groups: parameters with another learning rate or weight decay; the first prefix that fits counts.
         half: whether products are computed in bfloat16 on CUDA; never on a CPU.
     """
