@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from merbench.errors import UsageError
 from merbench.parameters import Within
-from merbench.training import Baseline, CrossFit, FeatureSet, Setup, TrainingSet
+from merbench.training import Baseline, CrossFit, FeatureSet, PseudoLabels, Setup, TrainingSet
 from merbench.training.wrapping import BaseOptions, Wrapper, not_of_vectors, wrapped
 
 Codes = NDArray[np.int64]
@@ -58,6 +58,8 @@ class Sure:
     """What a model is sure of.
 
     Attributes:
+        labels: by target with labels, `(n,)` the one that is predicted for every unlabelled sample.
+        kept: `(n,)` which of these samples are learned from.
         samples: the unlabelled samples whose predicted labels are kept.
         targets: the answers for these, by target; values of numbers go with the labels.
         thresholds: `(K,)` by target with labels.
@@ -65,6 +67,8 @@ class Sure:
         sure: which of these have a confidence above the thresholds.
     """
 
+    labels: Mapping[str, Codes]
+    kept: NDArray[np.bool_]
     samples: FeatureSet
     targets: Mapping[str, Any]
     thresholds: Mapping[str, Numbers]
@@ -79,8 +83,11 @@ class Sure:
         validated = part.select(part.validated).targets
         labels = {name: validated[name] for name, target in part.track.targets.items() if target.classes}
         thresholds = {name: quantiles(codes, outputs[name], eta) for name, codes in labels.items()}
-        kept = np.flatnonzero(above(thresholds, predictions.outputs))
+        is_kept = above(thresholds, predictions.outputs)
+        kept = np.flatnonzero(is_kept)
         return cls(
+            {name: predictions.outputs[name].argmax(1) for name in labels},
+            is_kept,
             part.unlabelled.select(kept),
             {name: values[kept] for name, values in predictions.answers(part.track).items()},
             thresholds,
@@ -112,7 +119,12 @@ class PseudoLabel(Wrapper):
         ]
         enlarged = [part.joined(each.samples, each.targets) for part, each in zip(parts, sure, strict=True)]
         students = self.trained(enlarged, "student", stages)
-        return self.cross_fit(train, students, teachers, described(train, sure))
+        result = self.cross_fit(train, students, teachers, described(train, sure))
+        kept = np.stack([each.kept for each in sure])
+        predicted = {
+            name: PseudoLabels(np.stack([each.labels[name] for each in sure]), kept) for name in sure[0].thresholds
+        }
+        return replace(result, pseudo_labels=predicted)
 
 
 def described(train: TrainingSet, divisions: Sequence[Sure]) -> dict[str, Any]:

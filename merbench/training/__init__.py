@@ -19,6 +19,7 @@ from merbench.training.protocol import (
     Setup,
     Storable,
 )
+from merbench.training.pseudo_labels import PseudoLabels
 from merbench.training.records import StoredRun, find_runs, read_run
 from merbench.training.results import BaselineRun
 from merbench.training.run import run_baseline
@@ -43,6 +44,7 @@ __all__ = [
     "Models",
     "Prediction",
     "Predictions",
+    "PseudoLabels",
     "RunSettings",
     "Sequences",
     "Setup",

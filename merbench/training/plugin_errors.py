@@ -22,6 +22,7 @@ from merbench.own_code import OwnCode
 from merbench.targets.target import value_type
 from merbench.track import Track
 from merbench.training.protocol import Baseline, CrossFit, Curve, FoldEnsemble, Predictions, Storable
+from merbench.training.pseudo_labels import PseudoLabels
 from merbench.training.samples import FeatureSet, TrainingSet
 
 
@@ -63,7 +64,8 @@ class _GuardedFolds(_Guarded):
         with self.code.blamed("failed in fit_folds"):
             returned = self.built.fit_folds(train)
         validated = train.samples.ids.take(pa.array(train.validated))
-        return checked_cross_fit(f"{self.code.owner}, fit_folds", returned, train.track, validated)
+        where, n_unlabelled = f"{self.code.owner}, fit_folds", len(train.unlabelled or ())
+        return checked_cross_fit(where, returned, train.track, validated, n_unlabelled)
 
 
 class _GuardedWeights(_Guarded):
@@ -117,7 +119,7 @@ def checked_predictions(where: str, returned: Any, track: Track, ids: pa.StringA
     return replace(returned, outputs=outputs)
 
 
-def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArray) -> CrossFit:
+def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArray, n_unlabelled: int = 0) -> CrossFit:
     """Return the result of cross-validation on the samples of these ids; see `checked_predictions`."""
     if not isinstance(returned, CrossFit):
         raise UsageError(f"{where} returned {value_type(returned)}; needed: a merbench.training.CrossFit")
@@ -131,6 +133,7 @@ def checked_cross_fit(where: str, returned: Any, track: Track, ids: pa.StringArr
         json_text(returned.details)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: details cannot be written as JSON: {error}") from error
+    _check_pseudo_labels(where, returned.pseudo_labels, track, n_unlabelled)
     out_of_fold = checked_predictions(f"{where}, out_of_fold", returned.out_of_fold, track, ids)
     return replace(returned, out_of_fold=out_of_fold)
 
@@ -144,3 +147,19 @@ def _check_curve(where: str, curve: Any) -> None:
             f"{where}: curve has loss {shapes[0]}, value {shapes[1]} and {n_folds} best epochs; "
             "needed: (epochs, folds) twice and one best epoch per fold"
         )
+
+
+def _check_pseudo_labels(where: str, predicted: Any, track: Track, n: int) -> None:
+    needed = f"needed: by target with labels, merbench.training.PseudoLabels of labels and kept, (models, {n:,}) each"
+    if not isinstance(predicted, Mapping):
+        raise UsageError(f"{where}: pseudo_labels is {value_type(predicted)}; {needed}")
+    with_labels, others = [name for name, target in track.targets.items() if target.classes], list[str]()
+    for name, own in predicted.items():
+        if name not in with_labels:
+            others.append(f"{name} is not a target with labels{did_you_mean(name, with_labels)}")
+        elif not isinstance(own, PseudoLabels):
+            others.append(f"{name} is {value_type(own)}")
+        elif np.shape(own.labels) != np.shape(own.kept) or np.shape(own.labels)[1:] != (n,):
+            others.append(f"{name} has labels {np.shape(own.labels)} and kept {np.shape(own.kept)}")
+    if others:
+        raise UsageError(f"{where}: pseudo_labels: {'; '.join(others)}; {needed}")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from merbench.devices import chosen_device
 from merbench.metrics.lists import Lists, Values, concatenated
 from merbench.track import Track
+from merbench.training.pseudo_labels import PseudoLabels
 from merbench.training.samples import FeatureSet, TrainingSet
 from merbench.training.sequences import Rows
 
@@ -132,6 +133,8 @@ class CrossFit:
     details: Mapping[str, Any] = field(default_factory=dict)  # values of JSON for the run record
     # samples that were learned from, times epochs, over all stages and divisions; None: as the log of epochs has it
     sample_epochs: int | None = None
+    # by target, of a baseline that learns from some of its predictions for unlabelled samples
+    pseudo_labels: Mapping[str, PseudoLabels] = field(default_factory=dict, repr=False)
 
 
 @runtime_checkable

@@ -23,7 +23,8 @@ from merbench.training.declaration import LoadedBaseline, Options, Preset, load_
 from merbench.training.history import Epochs, OpenLog
 from merbench.training.output import ANSWERED, versions
 from merbench.training.plan import Plan, make_plan
-from merbench.training.protocol import Progress, Setup, Storable, silent
+from merbench.training.protocol import CrossFit, Progress, Setup, Storable, silent
+from merbench.training.pseudo_labels import against_hidden
 from merbench.training.results import Learned, PartRun
 from merbench.training.resume import Unfinished, inputs_digest
 from merbench.training.samples import FeatureSet, TrainingSet
@@ -142,10 +143,12 @@ class Trainings:
 
     def learned(self, part: int) -> TrainingSet:
         """Return what a part learns from; not of all parts at once, since each pools features again."""
-        own = self.plan.parts[part]
-        train = self.train if own.left_out is None else self.train.select(own.learned)
         uses = self.loaded.declaration.uses_unlabelled
-        return train.partly_labelled(self.track.training.labelled, unlabelled=uses)
+        return self._with_every_label(part).partly_labelled(self.track.training.labelled, unlabelled=uses)
+
+    def _with_every_label(self, part: int) -> TrainingSet:
+        own = self.plan.parts[part]
+        return self.train if own.left_out is None else self.train.select(own.learned)
 
     def answered(self, part: int) -> FeatureSet:
         """Return what a part answers."""
@@ -225,9 +228,18 @@ class Trainings:
             weights = baseline.weights() if isinstance(baseline, Storable) else None
             scores = validated_scores(train, result.out_of_fold)
             predictions = baseline.predict(self.answered(part))
+        result = self._compared(result, train, part)
         fitted = PartRun(scores, predictions, result, weights, epochs.arrays(), versions())
         state.keep_trained(seed, part, fitted)
         return fitted
+
+    def _compared(self, result: CrossFit, train: TrainingSet, part: int) -> CrossFit:
+        """Return a result whose details have how often pseudo-labels are right, where `labelled` hides the labels."""
+        shown = against_hidden(result.pseudo_labels, train, self._with_every_label(part))
+        if not shown:
+            return result
+        diagnostics = {**result.details.get("diagnostics", {}), **shown}
+        return replace(result, details={**result.details, "diagnostics": diagnostics})
 
 
 @dataclass(frozen=True)

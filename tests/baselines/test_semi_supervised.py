@@ -255,7 +255,8 @@ def test_what_is_kept_is_counted_and_compared(train: TrainingSet) -> None:
     result = ours.fit_folds(train)
     shown = result.details["diagnostics"]
     assert [*shown] == ["kept.discrete", "accuracy.discrete", "accuracy_of_kept.discrete", "gain_of_kept.discrete"]
-    assert ours.built.measured({"discrete": 3, "valence": None}) == [*shown]
+    hidden = [f"{what}_unlabelled.discrete" for what in ("kept", "accuracy", "accuracy_of_kept", "gain_of_kept")]
+    assert ours.built.measured({"discrete": 3, "valence": None}) == [*shown, *hidden]
     outputs = result.out_of_fold.outputs["discrete"]
     for fold, division in enumerate(train.divisions(2, 0)):
         chances, codes = outputs[division.validate], train.targets["discrete"][division.validate]
@@ -263,6 +264,12 @@ def test_what_is_kept_is_counted_and_compared(train: TrainingSet) -> None:
         assert shown["accuracy.discrete"][fold] == pytest.approx(right.mean())
         assert shown["accuracy_of_kept.discrete"][fold] == pytest.approx(right[sure].mean())
         assert shown["gain_of_kept.discrete"][fold] == pytest.approx(right[sure].mean() - right.mean())
+    (own,) = result.pseudo_labels.values()
+    assert own.labels.shape == own.kept.shape == (2, 30)
+    np.testing.assert_allclose(shown["kept.discrete"], own.kept.mean(1), rtol=1e-12)
+    mean = ours.predict(train.unlabelled).outputs["discrete"].argmax(1)
+    agreed = own.labels[0] == own.labels[1]  # so that the mean of both models has the same label
+    assert agreed.any() and (own.labels[0] == mean)[agreed].all()
     assert all(0 < share <= 1 for share in shown["kept.discrete"])
 
 

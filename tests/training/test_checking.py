@@ -13,7 +13,7 @@ from merbench.errors import UsageError
 from merbench.metrics.lists import Lists
 from merbench.targets.label_set import LabelSetTarget
 from merbench.track import Track
-from merbench.training import CrossFit, Curve, Predictions
+from merbench.training import CrossFit, Curve, Predictions, PseudoLabels
 from merbench.training.plugin_errors import checked_cross_fit, checked_predictions
 from tests.training.conftest import SmallTrack
 
@@ -128,6 +128,7 @@ def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
     passed = checked_cross_fit("x", CrossFit(good, curve), track, IDS)
     assert (passed.curve, passed.device) == (curve, "cpu")
 
+    two = PseudoLabels(np.zeros((2, 3), dtype=np.int64), np.ones((2, 3), dtype=np.bool_))
     where, device, drawn = "baseline 'own', fit_folds", torch.device("cpu"), "curve.svg"
     for returned, message in (
         (good, f"{where} returned a value of type 'Predictions'; needed: a merbench.training.CrossFit"),
@@ -157,7 +158,13 @@ def test_the_result_of_cross_validation_is_checked_too(track: Track) -> None:
             CrossFit(good, details={"share": ZEROS}),
             f"{where}: details cannot be written as JSON: Object of type ndarray is not JSON serializable",
         ),
+        (
+            CrossFit(good, pseudo_labels={"discrete": two, "discret": two, "valence": EVEN}),  # type: ignore[dict-item]
+            f"{where}: pseudo_labels: discrete has labels (2, 3) and kept (2, 3); discret is not a target with labels; "
+            "did you mean 'discrete'?; valence is not a target with labels; needed: by target with labels, "
+            "merbench.training.PseudoLabels of labels and kept, (models, 5) each",
+        ),
     ):
         with pytest.raises(UsageError) as caught:
-            checked_cross_fit(where, returned, track, IDS)
+            checked_cross_fit(where, returned, track, IDS, 5)
         assert str(caught.value) == message

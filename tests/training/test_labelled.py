@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from merbench.errors import DeclarationError
 from merbench.track import Training
-from merbench.training import RunSettings, run_baseline, training_set
+from merbench.training import FeatureSet, PseudoLabels, RunSettings, TrainingSet, run_baseline, training_set
 from merbench.training.data import training_candidates
 from merbench.training.folds import labelled_rows
 from merbench.training.plan import with_learning
+from merbench.training.pseudo_labels import HIDDEN, against_hidden, codes_of
+from merbench.training.results import PartRun
+from merbench.training.resume import Unfinished
 from merbench.training.trainings import Trainings
 from tests.training.conftest import DECLARATION, N_TEST, N_TRAIN, SmallTrack
 
@@ -119,6 +123,78 @@ def test_the_share_is_declared_printed_and_recorded(small_track: SmallTrack, tmp
     assert semi["runs"][0]["details"]["n_unlabelled"] == 42 + N_TEST
     transductive = [text for text in semi["warnings"] if text.startswith("transductive: 30 of 30 candidates")]
     assert len(transductive) == 1 and "warnings" not in plain and "labelled" not in every["training"]
+    shown = semi["runs"][0]["details"]["diagnostics"]
+    assert shown.keys() == {f"{what}.discrete" for what in HIDDEN} and all(
+        len(values) == 3 for values in shown.values()
+    )
+    assert "diagnostics" not in run("pseudo-label", {})["runs"][0]["details"]  # no label is hidden
+
+
+def test_what_is_kept_is_compared_with_hidden_labels_by_hand(small_track: SmallTrack) -> None:
+    def samples(*ids: str) -> FeatureSet:
+        return FeatureSet.of_vectors(pa.array(ids), {"loud": np.zeros((len(ids), 1), dtype=np.float32)})
+
+    codes = np.array([0, 1, 2, 0, -1, 1], dtype=np.int32)
+    every = TrainingSet(small_track(), samples(*"abcdef"), {"discrete": codes})
+    # of the unlabelled ones, "0" is of another split, e has no label, and b, c and d have the labels 1, 2 and 0
+    given = replace(every.select(np.array([0, 5])), unlabelled=samples(*"0bcde"))
+    predicted = PseudoLabels(
+        np.array([[2, 1, 0, 0, 0], [2, 1, 2, 1, 1], [2, 1, 2, 0, 0]]),
+        np.array([[1, 1, 1, 0, 1], [1, 1, 0, 0, 1], [1, 0, 0, 0, 1]], dtype=np.bool_),
+    )
+    shown = against_hidden({"discrete": predicted}, given, every)
+    assert {name: pytest.approx(values, abs=1e-12) for name, values in {
+        "kept_unlabelled.discrete": [2 / 3, 1 / 3, 0],
+        "accuracy_unlabelled.discrete": [2 / 3, 2 / 3, 1],  # b and d, b and c, all
+        "accuracy_of_kept_unlabelled.discrete": [1 / 2, 1, None],  # b of b and c, b, nothing is kept
+        "gain_of_kept_unlabelled.discrete": [-1 / 6, 1 / 3, None],
+    }.items()} == shown  # fmt: skip
+    assert (
+        against_hidden({"discrete": predicted}, replace(given, unlabelled=samples("0", "1", "2", "3", "e")), every)
+        == {}
+    )
+    assert codes_of(np.array([[0.2, 0.8], [np.nan, np.nan], [0.5, 0.5]])).tolist() == [1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pseudo-label", {"base": "logistic", "base_options": {"C": 1.0}}),
+        ("fixmatch", {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}}),
+        ("flexmatch", {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}}),
+    ],
+)
+def test_hidden_labels_change_what_is_shown_and_nothing_else(
+    name: str, options: dict[str, Any], small_track: SmallTrack, tmp_path: Path
+) -> None:
+    # groups keep their labels, so that labels do not decide which are hidden
+    track = small_track(declaration=DECLARATION + "\n[training]\nlabelled = 0.3\n", columns=SPEAKERS)
+
+    def trained(path: str, hidden: Mapping[str, Any] | None = None) -> PartRun:
+        trainings = Trainings(track, name, RunSettings(options=options, device="cpu"))
+        if hidden is not None:
+            rows = np.isin(trainings.train.samples.ids.to_pylist(), trainings.learned(0).unlabelled.ids.to_pylist())
+            assert rows.sum() == 42
+            targets = {target: np.array(values) for target, values in trainings.train.targets.items()}
+            for target, values in hidden.items():
+                targets[target][rows] = values
+            trainings.__dict__["train"] = replace(trainings.train, targets=targets)
+        return trainings.fit(Unfinished(tmp_path / path), (0, 0, trainings.options))
+
+    first = trained("first")
+    own = first.fit.pseudo_labels["discrete"]
+    assert own.labels.shape == (3, 42) and own.kept.any()
+    second = trained("second", {"discrete": own.labels[1], "valence": -2.0})  # as the second model predicts them
+    assert first.weights is not None and second.weights is not None
+    assert {key: values.tobytes() for key, values in first.weights.items()} == {
+        key: values.tobytes() for key, values in second.weights.items()
+    }
+    before, after = (each.fit.details["diagnostics"] for each in (first, second))
+    assert before["accuracy_unlabelled.discrete"][1] < after["accuracy_unlabelled.discrete"][1] == 1.0
+    kept = own.kept[1].mean()
+    assert before["kept_unlabelled.discrete"][1] == after["kept_unlabelled.discrete"][1] == pytest.approx(kept)
+    others = [key for key in before if "_unlabelled." not in key]
+    assert [before[key] for key in others] == [after[key] for key in others]
 
 
 def test_a_track_without_the_key_keeps_its_digest() -> None:

@@ -32,6 +32,7 @@ from merbench.training.networks.batches import Batch
 from merbench.training.networks.learner import Labels, Losses, Remembers
 from merbench.training.networks.network import NetworkBaseline, Shape, probabilities
 from merbench.training.protocol import CrossFit, Setup
+from merbench.training.pseudo_labels import HIDDEN, KEPT, PseudoLabels, codes_of, of_kept
 from merbench.training.samples import TrainingSet
 from merbench.training.wrapping import BaseOptions, not_of_vectors
 
@@ -237,14 +238,16 @@ class SemiSupervisedBaseline(NetworkBaseline):
         learned = [len(division.learn) for division in train.divisions(self.setup.n_folds, self.setup.seed)]
         assert result.curve is not None
         n_seen = int(np.isfinite(result.curve.loss).sum(0) @ np.array(learned)) * (1 + self.unlabelled)
-        shown, notes = self._kept(train, result)
+        predicted = self._pseudo_labels(train)
+        shown, kept_nothing = self._kept(train, result, predicted)
         details = {"n_unlabelled": self.n_unlabelled, **({"diagnostics": shown} if shown else {})}
-        return replace(result, details=details, notes=(*result.notes, *notes), sample_epochs=n_seen)
+        notes = (*result.notes, *kept_nothing)
+        return replace(result, details=details, notes=notes, sample_epochs=n_seen, pseudo_labels=predicted)
 
     def measured(self, labels: Labels) -> list[str]:
-        """Return the names of the diagnostics of a track with these targets."""
+        """Return the names of the diagnostics of a track with these targets, with those that need hidden labels."""
         sure = self.network_kind.thresholds is not SemiSupervised.thresholds
-        return [f"{what}.{name}" for name, n in labels.items() if n and sure for what in KEPT]
+        return [f"{what}.{name}" for name, n in labels.items() if n and sure for what in (*KEPT, *HIDDEN)]
 
     def _make_networks(self, *arguments: Any) -> list[torch.Generator]:
         noise = super()._make_networks(*arguments)
@@ -255,35 +258,37 @@ class SemiSupervisedBaseline(NetworkBaseline):
             network.to(self.device)
         return noise
 
-    def _kept(self, train: TrainingSet, result: CrossFit) -> tuple[dict[str, list[float | None]], list[str]]:
-        """Return by name and fold what is kept, and notes about folds that keep nothing.
+    def _pseudo_labels(self, train: TrainingSet) -> dict[str, PseudoLabels]:
+        """Return by target what the networks predict for unlabelled samples and are sure of; none where all count."""
+        if self.network_kind.thresholds is SemiSupervised.thresholds or train.unlabelled is None:
+            return {}
+        outputs, predicted = [probabilities(own).outputs for own in self.outputs(train.unlabelled)], {}
+        for name in (name for name, n in self.labels.items() if n):
+            kept = [above(own[name], self._thresholds(fold, name)) for fold, own in enumerate(outputs)]
+            predicted[name] = PseudoLabels(np.stack([own[name].argmax(1) for own in outputs]), np.stack(kept))
+        return predicted
 
-        Right is measured on validation samples, whose labels are known and not learned from; folds that keep none of
-        them have None for what is kept.
-        """
+    def _kept(
+        self, train: TrainingSet, result: CrossFit, predicted: Mapping[str, PseudoLabels]
+    ) -> tuple[dict[str, list[float | None]], list[str]]:
+        """Return the values of `KEPT` by name and fold, and notes about folds that keep nothing."""
         shown: dict[str, list[float | None]] = {}
-        names, assertion = [name for name, n in self.labels.items() if n], train.unlabelled
-        if not self.measured(self.labels) or assertion is None:
-            return shown, []
-        of_unlabelled = [probabilities(own).outputs for own in self.outputs(assertion)]
         divisions = train.divisions(self.setup.n_folds, self.setup.seed)
-        every, nothing = np.sort(np.concatenate([division.validate for division in divisions])), 0
-        for fold, (division, outputs) in enumerate(zip(divisions, of_unlabelled, strict=True)):
+        every = np.sort(np.concatenate([division.validate for division in divisions]))
+        for fold, division in enumerate(divisions):
             rows = np.searchsorted(every, division.validate)
-            for name in names:
-                limits = self._thresholds(fold, name)
-                references = np.asarray(train.targets[name][division.validate])
-                codes = references.argmax(1) if references.ndim == 2 else references
-                predicted = result.out_of_fold.outputs[name][rows]
-                right, sure = predicted.argmax(1) == codes, above(predicted, limits)
-                share = float(above(outputs[name], limits).mean())
-                nothing += not share
-                of_kept = float(right[sure].mean()) if sure.any() else None
-                gain = None if of_kept is None else of_kept - float(right.mean())
-                for what, value in zip(KEPT, (share, float(right.mean()), of_kept, gain), strict=True):
+            for name, own in predicted.items():
+                outputs = result.out_of_fold.outputs[name][rows]
+                right = outputs.argmax(1) == codes_of(train.targets[name][division.validate])
+                _, *accuracies = of_kept(right, above(outputs, self._thresholds(fold, name)))
+                for what, value in zip(KEPT, (float(own.kept[fold].mean()), *accuracies), strict=True):
                     shown.setdefault(f"{what}.{name}", []).append(value)
-        notes = [f"in {nothing} of {len(divisions) * len(names)} folds the network is sure of no unlabelled sample"]
-        return shown, notes if nothing else []
+        folds = [fold.any() for own in predicted.values() for fold in own.kept]
+        if all(folds):
+            return shown, []
+        return shown, [
+            f"in {len(folds) - sum(folds)} of {len(folds)} folds the network is sure of no unlabelled sample"
+        ]
 
     def _thresholds(self, fold: int, name: str) -> NDArray[np.float64]:
         network = self.networks[0 if self.together else fold]
@@ -292,10 +297,6 @@ class SemiSupervisedBaseline(NetworkBaseline):
         assert limits is not None
         own = limits[fold] if limits.ndim == 2 else limits
         return np.asarray(own.cpu().numpy(), dtype=np.float64)
-
-
-KEPT = ("kept", "accuracy", "accuracy_of_kept", "gain_of_kept")
-"""Share of the unlabelled samples that is kept; accuracy for validation samples, all and those kept; its difference."""
 
 
 def above(outputs: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
