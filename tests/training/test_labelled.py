@@ -160,8 +160,16 @@ def test_what_is_kept_is_compared_with_hidden_labels_by_hand(small_track: SmallT
     ("name", "options"),
     [
         ("pseudo-label", {"base": "logistic", "base_options": {"C": 1.0}}),
-        ("fixmatch", {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}}),
-        ("flexmatch", {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}}),
+        pytest.param(
+            "fixmatch",
+            {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "flexmatch",
+            {"threshold": 0.4, "base_options": {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_hidden_labels_change_what_is_shown_and_nothing_else(
