@@ -138,7 +138,7 @@ def require_diagnostics(loaded: LoadedBaseline, options: Options, track: Track, 
     if not isinstance(built, NetworkBaseline):
         return
     widths: dict[str, int] = dict.fromkeys(MODALITIES[: loaded.declaration.most_features], 4)
-    size = Size(widths, {name: len(target.classes) or None for name, target in track.targets.items()})
+    size = Size(widths, {name: target.n_scores or None for name, target in track.targets.items()})
     with loaded.code.blamed("failed in its network"), torch.no_grad():
         network = one_network(built, size).eval()
         own = network.diagnostics(one_sample(built, size)) if isinstance(network, Diagnosed) else ()

@@ -9,12 +9,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from merbench.errors import Problem, UsageError, examples
+from merbench.errors import Problem, UsageError, examples, listed
 from merbench.files.toml import toml_value
+from merbench.metrics.lists import Values
 from merbench.metrics.multilabel import per_sample
-from merbench.targets.continuous import read_numbers, reference_numbers
+from merbench.targets.continuous import float_output, read_numbers, reference_numbers, rows_of
 from merbench.targets.drafts import Draft, DraftColumn
-from merbench.targets.target import Answers, Labels, ReferenceColumn, Target, TargetValues, target_type
+from merbench.targets.target import (
+    LABELS_SHOWN,
+    Answers,
+    Labels,
+    ReferenceColumn,
+    Target,
+    TargetValues,
+    target_type,
+)
 
 
 @target_type
@@ -23,6 +32,7 @@ class MultilabelTarget(Target):
 
     metric_kind = "multilabel"
     has_label_columns = True
+    loss = "binary_cross_entropy"
 
     type: Literal["multilabel"]
     labels: Labels
@@ -79,6 +89,24 @@ class MultilabelTarget(Target):
         lines = f"labels = {toml_value(names)}\n"
         comment = "hold nothing but 0 and 1. Where each says whether a label applies, and several may at once"
         return Draft(lines, ("multilabel_f1", "exact_match"), name="several", replaces=names, comment=comment)
+
+    def answer(self, output: Any) -> Values:
+        """Return 1 for every label whose probability is above one half, else 0."""
+        return np.asarray(output > 0.5, dtype=np.int8)
+
+    def checked_output(self, output: Any, ids: pa.StringArray) -> tuple[Any, list[tuple[str, str]]]:
+        """Return an output as probabilities, one column per label; each is between 0 and 1."""
+        shape = (len(ids), len(self.labels))
+        columns = f"one column per declared label: {listed(self.labels, LABELS_SHOWN)}"
+        table, problems = float_output(output, shape, f"float probabilities {shape}, {columns}")
+        strange = ~((table >= 0) & (table <= 1)).all(axis=1)
+        if not problems and strange.any():
+            message = f"not between 0 and 1 in {rows_of(strange, ids)}; scores go through a sigmoid first"
+            problems = [("E209", message)]
+        return table, problems
+
+    def written_columns(self, name: str, values: Any) -> dict[str, pa.Array]:
+        return {label: pa.array(values[:, place]) for place, label in enumerate(self.labels)}
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         """Return 0 and 1 for every label, -1 where it is not known; a sample without a known label has no reference."""

@@ -115,7 +115,7 @@ class Target(Declaration):
     cell_type: ClassVar[pa.DataType] = pa.float64()
     # the name of the loss that it is trained with; empty for one that no baseline learns by gradient, whose answers are
     # sets of words
-    loss: ClassVar[Literal["", "cross_entropy", "squared_error"]] = ""
+    loss: ClassVar[Literal["", "cross_entropy", "squared_error", "binary_cross_entropy"]] = ""
     # what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or nothing
     row_average: ClassVar[Literal["", "probabilities", "values"]] = ""
     has_confusion: ClassVar[bool] = False  # whether it has a confusion matrix of its labels
@@ -157,6 +157,11 @@ class Target(Declaration):
     def label_columns(self) -> tuple[str, ...]:
         """The labels of the columns of its values, each of which is scored by itself; empty for other kinds."""
         return self.scored_labels if self.has_label_columns else ()
+
+    @property
+    def n_scores(self) -> int:
+        """How many scores a network gives for a sample: one per label, 0 for a number."""
+        return len(self.classes or self.label_columns)
 
     @property
     def lexicon_name(self) -> str | None:

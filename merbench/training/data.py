@@ -25,7 +25,7 @@ from merbench.metrics.lists import Values
 from merbench.targets import types_with
 from merbench.track import Track
 from merbench.training.declaration import list_baselines
-from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of, group_codes
+from merbench.training.reading import DIALOGUE, SPEAKER, Reader, column_of, dialogue_column, group_codes
 from merbench.training.samples import FeatureCorruption, FeatureSet, Names, Sets, TrainingSet, label_measure
 from merbench.training.sequences import Rows
 
@@ -259,7 +259,7 @@ def _measure(track: Track, labelled: _Labelled, development: NDArray[np.bool_] |
 def _whole_dialogues(candidates: Candidates, labelled: _Labelled) -> _Labelled:
     """Return also the other candidates of the same dialogues, with references that are marked as not known."""
     rows, targets = labelled.rows, labelled.targets
-    codes = group_codes(candidates, DIALOGUE, np.arange(len(candidates)))
+    codes = group_codes(candidates, dialogue_column(candidates), np.arange(len(candidates)))
     arrays = {name: values for name, values in targets.items() if isinstance(values, np.ndarray)}
     if codes is None or len(arrays) < len(targets):
         return labelled
@@ -376,6 +376,6 @@ def _clusters(candidates: Candidates, rows: Rows, *, dialogues: bool) -> dict[st
     track, group = candidates.track, candidates.track.training.group
     if group is not None:
         candidate_column(candidates, group, "whose values folds keep together")
-    wanted = [DIALOGUE if dialogues else None, group, track.intervals.cluster, *CLUSTERS]
+    wanted = [dialogue_column(candidates) if dialogues else None, group, track.intervals.cluster, *CLUSTERS]
     codes = {name: group_codes(candidates, name, rows) for name in dict.fromkeys(wanted) if name is not None}
     return {name: own for name, own in codes.items() if own is not None}

@@ -12,7 +12,7 @@ from merbench.targets import names_of_other_types
 from merbench.track import Track
 from merbench.training.data import TEST
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines
-from merbench.training.reading import DIALOGUE, POSITION
+from merbench.training.reading import POSITION, dialogue_column
 
 
 def require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
@@ -59,9 +59,9 @@ def _is_fitted(extractor: str) -> bool:
 def require_samples(loaded: LoadedBaseline, train: Candidates, test: Candidates) -> None:
     """Raise `UsageError` where a corpus or the track lacks what the baseline reads of samples, besides features."""
     declared, track = loaded.declaration, test.track
-    wanted = [*declared.columns, *((DIALOGUE, POSITION) if declared.samples == "dialogues" else ())]
     for candidates in (train, test):
-        for column in wanted:
+        in_order = (dialogue_column(candidates), POSITION) if declared.samples == "dialogues" else ()
+        for column in (*declared.columns, *in_order):
             candidate_column(candidates, column, f"that baseline '{loaded.name}' reads")
     if declared.uses_unlabelled and not track.training.unlabelled and track.training.labelled == 1:
         raise UsageError(

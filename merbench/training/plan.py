@@ -38,7 +38,7 @@ from merbench.training.needs import (
     require_samples,
     wanted_features,
 )
-from merbench.training.reading import DIALOGUE, POSITION, column_of, group_keys
+from merbench.training.reading import POSITION, column_of, dialogue_column, group_keys
 from merbench.training.samples import FeatureSet, TrainingSet
 from merbench.training.sequences import Rows
 
@@ -153,7 +153,8 @@ def learnable(track: Track, partial: bool, dialogues: bool, sets: bool = False) 
             f"{track.id}: which samples of split '{TEST}' are scored is secret, and a model of them would "
             "show it; groups are left out only where all references are public"
         )
-    has_dialogues = {DIALOGUE, POSITION} <= set(train.samples.column_names)  # else `require_samples` reports it
+    in_order = {dialogue_column(train), POSITION}  # else `require_samples` reports it
+    has_dialogues = in_order <= set(train.samples.column_names)
     labelled = training_set(train, (), partial=partial, dialogues=dialogues and has_dialogues, sets=sets)
     made = parts(labelled, train, test, track.training.leave_out)
     return Learnable(track=track, train=train, labelled=labelled, test=test, parts=made)

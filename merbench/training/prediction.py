@@ -138,7 +138,7 @@ def _require_targets(models: Models, track: Track) -> None:
     hold_out = models.run.record.hold_out
 
     def kind(target: Target | None) -> tuple[Any, ...]:
-        return () if target is None else (target.type, tuple(target.classes))
+        return () if target is None else (target.type, target.classes or target.label_columns)
 
     if hold_out and track.id == KNOWN_TRACK:
         raise UsageError(
@@ -154,8 +154,8 @@ def _require_targets(models: Models, track: Track) -> None:
 
 
 def _described(target: Target) -> str:
-    labels = f" of {len(target.classes)} labels: {listed(target.classes)}" if target.classes else ""
-    return f"{target.type}{labels}"
+    labels = target.classes or target.label_columns
+    return target.type + (f" of {len(labels)} labels: {listed(labels)}" if labels else "")
 
 
 def _warnings(models: Models, candidates: Candidates) -> list[str]:

@@ -19,10 +19,16 @@ from merbench.resampling import cluster_codes
 from merbench.training.samples import FeatureSet
 from merbench.training.sequences import Dialogues, Rows, Sequences
 
-SPEAKER, DIALOGUE, POSITION = "speaker", "dialogue", "position"
-"""Corpus columns: who speaks, in which dialogue, and at which place of it."""
+SPEAKER, DIALOGUE, RECORDING, POSITION = "speaker", "dialogue", "recording", "position"
+"""Corpus columns: who speaks, in which dialogue of utterances or recording of frames, and at which place of it."""
 
 _OF_DIALOGUES = "that a baseline of dialogues reads"
+
+
+def dialogue_column(candidates: Candidates) -> str:
+    """Return the column that names what is read in order: dialogues, or, without any, recordings, such as videos."""
+    columns = candidates.samples.column_names
+    return RECORDING if RECORDING in columns and DIALOGUE not in columns else DIALOGUE
 
 
 def column_of(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
@@ -34,9 +40,9 @@ def column_of(candidates: Candidates, name: str, rows: Rows) -> list[str | None]
 
 
 def group_keys(candidates: Candidates, name: str, rows: Rows) -> list[str | None]:
-    """Return the groups of some candidates as `column_of` does; dialogues of two splits of the corpus are two."""
+    """Return the groups of some candidates as `column_of` does; dialogues or recordings of two splits are two."""
     values = column_of(candidates, name, rows)
-    if name != DIALOGUE or not values:
+    if name not in (DIALOGUE, RECORDING) or not values:
         return values
     splits = column_of(candidates, SPLIT, rows)
     return [None if value is None else f"{split}={value}" for split, value in zip(splits, values, strict=True)]
@@ -90,27 +96,29 @@ class Reader:
 def dialogues_of(candidates: Candidates, rows: Rows) -> Dialogues:
     """Return the dialogues of some candidates, from the columns `dialogue`, `position` and, if there is one, `speaker`.
 
-    Dialogues of two splits of the corpus are two, even if they have the same name. A sample without a dialogue is one
-    of its own.
+    Where there is no column `dialogue`, `recording` takes its place: the frames of a video are in the order of their
+    positions, and those that are missing leave no gap. Dialogues of two splits of the corpus are two, even if they have
+    the same name. A sample without a dialogue is one of its own.
 
     Raises:
         UsageError: there is no such column; a position is missing, is not a number, or occurs twice in a dialogue.
     """
     where, ids = f"corpus '{candidates.corpus.name}'", candidates.ids.take(pa.array(rows)).to_pylist()
-    for name in (DIALOGUE, POSITION):
+    own = dialogue_column(candidates)
+    for name in (own, POSITION):
         candidate_column(candidates, name, _OF_DIALOGUES)
     places = candidates.samples[POSITION].combine_chunks().take(pa.array(rows))
     if not (pa.types.is_integer(places.type) or pa.types.is_floating(places.type)):
-        raise UsageError(f"{where}: column '{POSITION}' contains {places.type}; positions in a dialogue are numbers")
-    codes = group_codes(candidates, DIALOGUE, rows)
+        raise UsageError(f"{where}: column '{POSITION}' contains {places.type}; positions in a {own} are numbers")
+    codes = group_codes(candidates, own, rows)
     dialogue = np.arange(len(rows), dtype=np.int64) if codes is None else codes
-    without = [name is None for name in column_of(candidates, DIALOGUE, rows)]
+    without = [name is None for name in column_of(candidates, own, rows)]
     known = places.is_valid().to_numpy(zero_copy_only=False) | np.array(without, dtype=np.bool_)
     position = pc.fill_null(places, 0).to_numpy().astype(np.float64)
     twice = _repeated(dialogue, position) & known
     for what, odd in (
-        ("no position in their dialogue", ~known),
-        ("the position of another one in their dialogue", twice),
+        (f"no position in their {own}", ~known),
+        (f"the position of another one in their {own}", twice),
     ):
         if odd.any():
             samples = [ids[row] for row in np.flatnonzero(odd).tolist()]

@@ -142,11 +142,12 @@ class FeatureCorruption:
 
 
 def known_of(references: Any) -> NDArray[np.bool_]:
-    """Return which references of a target are known: codes from 0 on, numbers and shares that are not NaN."""
+    """Return which references are known: codes from 0 on, numbers and shares that are not NaN; of labels, one."""
     if not isinstance(references, np.ndarray):
         return np.ones(len(references), dtype=np.bool_)
-    marks = references >= 0 if references.dtype.kind == "i" else ~np.isnan(references)
-    return np.asarray(marks.reshape(len(references), -1).all(axis=1))
+    if references.dtype.kind == "i":
+        return np.asarray((references >= 0).reshape(len(references), -1).any(axis=1))
+    return np.asarray(~np.isnan(references).reshape(len(references), -1).any(axis=1))
 
 
 def label_measure(right: Rows, learned: Rows, n_labels: int) -> MeasureLabels:

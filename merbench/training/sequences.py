@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from merbench.errors import UsageError
+
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 
@@ -162,6 +164,39 @@ class Dialogues:
         """Return, for every dialogue, its samples in their order."""
         order = np.lexsort((self.position, self.dialogue))
         return _runs(order, self.dialogue)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Parts of long dialogues, such as the frames of a video, that a network is given one by one.
+
+    Attributes:
+        size: samples of a part; the last one of a dialogue may have fewer.
+        overlap: how many of them a part shares with the one before it, where it is learned from. Where samples are
+            answered, parts do not overlap.
+        whole: whether dialogues are answered as a whole, and cut only where they are learned from.
+
+    Raises:
+        UsageError: parts overlap entirely.
+    """
+
+    size: int
+    overlap: int = 0
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.size:
+            raise UsageError(
+                f"windows of {self.size:,} samples cannot overlap by {self.overlap:,}; the overlap is less"
+            )
+
+    def cut(self, rows: Rows, *, learned: bool) -> list[Rows]:
+        """Return the parts of a dialogue's samples, in their order; together they have all samples."""
+        if self.whole and not learned:
+            return [rows]
+        shared = self.overlap if learned else 0
+        starts = range(0, max(1, len(rows) - shared), self.size - shared)
+        return [rows[start : start + self.size] for start in starts]
 
 
 def _runs(order: Rows, dialogue: Rows) -> list[Rows]:

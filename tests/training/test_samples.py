@@ -129,6 +129,24 @@ def test_dialogues_are_in_the_order_of_positions_and_those_of_two_splits_differ(
     assert alone is not None and not alone.speaker.any()
 
 
+def test_without_dialogues_the_frames_of_a_recording_are_in_their_order(talk: Talk) -> None:
+    frames = training_set(training_candidates(talk(dialogue=[], recording=DIALOGUE)), [], dialogues=True)
+    dialogues = frames.samples.dialogues
+    assert dialogues is not None
+    ids = np.array(frames.samples.ids.to_pylist())
+    # out of order, and with gaps: b is s3 (2), s0 (7), s6 (9); a is a recording of one frame
+    assert sorted(ids[rows].tolist() for rows in dialogues.units()) == [["s1"], ["s3", "s0", "s6"]]
+    assert frames.folds_by == "recording"
+    twice = talk(dialogue=[], recording=DIALOGUE, position=[7, 0, 1, 7, 0, None, 9, 0])
+    message = r"'position': samples with the position of another one in their recording \(2 of 4\): s0, s3$"
+    with pytest.raises(UsageError, match=message):
+        training_set(training_candidates(twice), [], dialogues=True)
+    message = r"'position': samples with no position in their recording \(1 of 4\): s6$"
+    with pytest.raises(UsageError, match=message):
+        gap = talk(dialogue=[], recording=DIALOGUE, position=[7, 0, 1, 2, 0, None, None, 0])
+        training_set(training_candidates(gap), [], dialogues=True)
+
+
 def test_utterances_without_references_stay_in_their_dialogue(talk: Talk) -> None:
     # of the dialogue b, s3 has no reference; of a, s1 has none, and no other utterance is there
     some = [None if i in (1, 3) else label for i, label in enumerate(EMOTION)]

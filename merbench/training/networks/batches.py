@@ -23,7 +23,7 @@ from merbench.errors import UsageError
 from merbench.training.missing import Draws, Lengths
 from merbench.training.networks.scaling import Kind, Scaling, mapped, vectors_of
 from merbench.training.samples import FeatureSet
-from merbench.training.sequences import Rows, Sequences
+from merbench.training.sequences import Rows, Sequences, Windows
 
 ROWS_OF_A_PIECE, VALUES_OF_A_PIECE = 1 << 17, 1 << 26
 """How many padded rows of sequences, and values of them, are trained on at once, unless a sequence has more."""
@@ -189,6 +189,7 @@ class Data:
         device: where the network is.
         targets: the references of every target; none where only outputs are wanted.
         sets: by target, the `(n, K)` labels that may be the right one, where labels are sets.
+        windows: parts that dialogues are cut into; None leaves them whole.
     """
 
     def __init__(
@@ -198,8 +199,10 @@ class Data:
         device: torch.device | str = "cpu",
         targets: Mapping[str, NDArray[Any]] | None = None,
         sets: Mapping[str, NDArray[np.bool_]] | None = None,
+        windows: Windows | None = None,
     ) -> None:
         self.kind: Kind = kind
+        self.windows = windows
         self.corruption: DrawnCorruption | None = None
         self.device = torch.device(device)
         self.dialogues = samples.dialogues if kind == "dialogues" else None
@@ -225,14 +228,17 @@ class Data:
         other.corruption = corruption
         return other
 
-    def units(self, rows: Rows) -> tuple[Tensor, Tensor | None]:
+    def units(self, rows: Rows, *, learned: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return what batches are made of, and how long each is; None where all are alike.
 
-        These are the samples `(U,)`, or the dialogues of these samples, `(U, L)`.
+        These are the samples `(U,)`, or the dialogues of these samples, or windows of them, `(U, L)`; windows only
+        overlap where they are `learned` from.
         """
         if self.dialogues is None:
             return torch.from_numpy(rows), None if self.costs is None else torch.from_numpy(self.costs[rows])
         parts = self.dialogues.select(rows).units()
+        if self.windows is not None:
+            parts = [window for part in parts for window in self.windows.cut(part, learned=learned)]
         lengths = np.array([len(part) for part in parts], dtype=np.int64)
         table = np.full((len(parts), lengths.max(initial=1)), -1, dtype=np.int64)
         for line, part in zip(table, parts, strict=True):

@@ -2,8 +2,9 @@
 
 Conventions:
     F folds, B samples of a batch. Outputs are `(F, B, K)` scores of labels or `(F, B)` numbers; references `(F, B)`
-    int64 codes, `(F, B, K)` shares, or `(F, B)` float32 numbers; weights `(F, B)` sum to 1 in every fold, padding has
-    weight 0. A loss is `(F,)`. A reference that is not known is a code below 0 or NaN.
+    int64 codes, `(F, B, K)` shares, `(F, B, K)` int64 of 0 and 1, or `(F, B)` float32 numbers; weights `(F, B)` sum to
+    1 in every fold, padding has weight 0. A loss is `(F,)`. A reference that is not known is a code below 0 or NaN; of
+    several labels, one may be known and others not.
 """
 
 from __future__ import annotations
@@ -25,6 +26,17 @@ def cross_entropy(output: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     # PyTorch takes codes `(n,)` and shares `(n, K)` alike.
     each = nn.functional.cross_entropy(output.flatten(0, 1), labels.flatten(0, 1), reduction="none")
     return (each.view_as(weights) * weights).sum(1)
+
+
+def binary_cross_entropy(output: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy of scores of several labels, each of which applies or does not.
+
+    That of a sample is the mean over its labels that are known, 0 or 1.
+    """
+    counted = labels >= 0
+    each = nn.functional.binary_cross_entropy_with_logits(output, labels.clamp_min(0).float(), reduction="none")
+    of_samples = (each * counted).sum(-1) / counted.sum(-1).clamp_min(1)
+    return (of_samples * weights).sum(1)
 
 
 def squared_error(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
@@ -54,6 +66,7 @@ def ccc(output: Tensor, numbers: Tensor, weights: Tensor) -> Tensor:
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "ccc": ccc,
@@ -62,6 +75,21 @@ LOSSES: dict[str, Loss] = {
 
 NO_LOSS = "none"
 """The loss of a target of which a network has a loss of its own."""
+
+
+_OF_LABELS = ("cross_entropy", "binary_cross_entropy")
+
+
+def kind_of_loss(references: Tensor, n_dimensions: int) -> str:
+    """Return the loss of the kind that references have: of labels, of several labels, or of numbers.
+
+    Args:
+        references: codes, shares, 0 and 1 of several labels, or numbers.
+        n_dimensions: how many dimensions samples have, such as 1 of `(n,)`.
+    """
+    if references.is_floating_point():
+        return "cross_entropy" if references.ndim > n_dimensions else "squared_error"
+    return "binary_cross_entropy" if references.ndim > n_dimensions else "cross_entropy"
 
 
 def mean_loss(loss: str, output: Tensor, references: Tensor, real: Tensor) -> Tensor:
@@ -75,8 +103,14 @@ def mean_loss(loss: str, output: Tensor, references: Tensor, real: Tensor) -> Te
     """
     counted = (real & known(references)).float()
     weights = counted / counted.sum().clamp_min(1)
-    safe = references.nan_to_num() if references.is_floating_point() else references.clamp_min(0)
-    return LOSSES[loss](output.float()[None], safe[None], weights[None])[0]
+    return LOSSES[loss](output.float()[None], _safe(references, loss)[None], weights[None])[0]
+
+
+def _safe(references: Tensor, loss: str) -> Tensor:
+    """Return references without values that a loss cannot be computed of, where they are not known."""
+    if loss == "binary_cross_entropy":  # which leaves out the labels of a sample that are not known
+        return references
+    return references.nan_to_num() if references.is_floating_point() else references.clamp_min(0)
 
 
 def moment_distance(a: Tensor, b: Tensor, n_moments: int) -> Tensor:
@@ -92,10 +126,10 @@ def moment_distance(a: Tensor, b: Tensor, n_moments: int) -> Tensor:
 
 
 def known(references: Tensor) -> Tensor:
-    """Return which references are known, `(n,)`."""
+    """Return which references are known, `(n,)`; of several labels, one is enough."""
     if references.is_floating_point():
         return ~references.isnan() if references.ndim == 1 else ~references.isnan().any(-1)
-    return references >= 0
+    return references >= 0 if references.ndim == 1 else (references >= 0).any(-1)
 
 
 def balanced_weights(references: Tensor, n_labels: int) -> Tensor:
@@ -136,8 +170,9 @@ class Objective:
             UsageError: a loss does not exist, or is not one of labels where there are labels, or of numbers.
         """
         for name, values in references.items():
-            of_labels = values.ndim == 2 or not values.is_floating_point()
-            fitting = [*(loss for loss in LOSSES if (loss == "cross_entropy") == of_labels), NO_LOSS]
+            own = kind_of_loss(values, 1)
+            fitting = [own] if own in _OF_LABELS else [loss for loss in LOSSES if loss not in _OF_LABELS]
+            fitting.append(NO_LOSS)
             if losses[name] not in fitting:
                 raise UsageError(f"target '{name}' cannot have the loss '{losses[name]}'; allowed: {listed(fitting)}")
         references = {name: values for name, values in references.items() if losses[name] != NO_LOSS}
@@ -173,7 +208,7 @@ class Objective:
         for name, loss in self.losses.items():
             references = self.references[name][safe]
             if name in self.known:
-                references = references.clamp_min(0) if loss == "cross_entropy" else references.nan_to_num()
+                references = _safe(references, loss)
             parts = [part.flatten(1, rows.ndim - 1) for part in (outputs[name].float(), references, weights[name])]
             total = total + LOSSES[loss](*parts)
         return total
@@ -204,6 +239,6 @@ def loss_of_targets(
     for name, values in targets.items():
         if losses.get(name) == NO_LOSS:
             continue
-        kind = "cross_entropy" if values.ndim > real.ndim or not values.is_floating_point() else "squared_error"
+        kind = kind_of_loss(values, real.ndim)
         every.append(mean_loss(losses.get(name, kind), outputs[name][real], values[real], real[real]))
     return torch.stack(every).sum()

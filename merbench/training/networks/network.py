@@ -45,7 +45,7 @@ from merbench.training.networks.scaling import Kind, Scaling
 from merbench.training.protocol import CrossFit, Curve, Predictions, Setup
 from merbench.training.samples import Division, FeatureSet, TrainingSet
 from merbench.training.selection import ranking_signs, ranking_value
-from merbench.training.sequences import Rows
+from merbench.training.sequences import Rows, Windows
 
 MOST_FOLDS = 10_000
 """How many folds stored weights may have."""
@@ -65,6 +65,7 @@ class Shape:
             torch's generator, which is seeded for every fold.
         noise: generator of dropout in fold layers, on the device.
         modalities: `audio`, `video` or `text`, by feature, where it is known; empty where stored weights are restored.
+        several: the targets of which several labels may apply at once.
     """
 
     widths: Mapping[str, int]
@@ -72,6 +73,7 @@ class Shape:
     rngs: Sequence[torch.Generator]
     noise: torch.Generator
     modalities: Mapping[str, str] = field(default_factory=dict)
+    several: frozenset[str] = frozenset()
 
 
 Make = Callable[[Shape], nn.Module]
@@ -93,12 +95,14 @@ class NetworkBaseline:
     Attributes:
         unlabelled: how many samples without references `Batch.unlabelled` has for each one of a full batch; set it
             before training where networks learn from such.
+        windows: parts that dialogues are cut into, set before training; None leaves them whole.
 
     Raises:
         UnknownName: no such kind.
     """
 
     unlabelled = 0
+    windows: Windows | None = None
 
     def __init__(
         self,
@@ -118,6 +122,7 @@ class NetworkBaseline:
         self.device = setup.device
         self.networks: list[nn.Module] = []
         self.labels: Labels = {}
+        self.track: Track | None = None
         self.scaling: Scaling | None = None
         self.n_folds = 0
 
@@ -133,14 +138,14 @@ class NetworkBaseline:
         noise = self._make_networks(train.samples.widths, track, len(divisions), train.samples.modalities)
         if self.standardise:
             self.scaling = Scaling.of(train.samples, self.kind, learned).each(lambda part: part.to(self.device))
-        data = Data(train.samples, self.kind, self.device, train.targets, train.sets)
+        data = Data(train.samples, self.kind, self.device, train.targets, train.sets, self.windows)
         self._remember(data, learned)
         corruption = self._corruption(train, train.samples, learned)
         others = list(self._unlabelled(train, learned))
         if unknown := [name for name in self.schedule.losses if name not in track.targets]:
             raise UnknownName("target", unknown[0], track.targets, "losses are given by target")
         own = {
-            name: target.loss if target.classes else self.numbers or target.loss
+            name: target.loss if self.labels[name] else self.numbers or target.loss
             for name, target in track.targets.items()
         }
         losses = {**own, **self.schedule.losses}
@@ -168,18 +173,19 @@ class NetworkBaseline:
             diagnostics = self._diagnostics(learners, divisions)
         notes = [*dict.fromkeys(note for learner in learners for note in learner.notes), *undefined(track, curve)]
         details = {"diagnostics": diagnostics} if diagnostics else {}
-        return CrossFit(probabilities(outputs), curve, str(self.device), tuple(notes), details)
+        return CrossFit(probabilities(outputs, track), curve, str(self.device), tuple(notes), details)
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
         outputs = self.outputs(test)
         return probabilities(
-            {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]}
+            {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]},
+            self.track,
         )
 
     def outputs(self, test: FeatureSet) -> list[Outputs]:
         """Return the raw outputs of every fold."""
-        data, every = Data(test, self.kind, self.device), np.arange(len(test))
+        data, every = Data(test, self.kind, self.device, windows=self.windows), np.arange(len(test))
         outputs: list[Outputs] = []
         with deterministic(self.device):
             for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
@@ -287,14 +293,16 @@ class NetworkBaseline:
     ) -> list[torch.Generator]:
         """Make the networks, with initial values from the seed, and return the generator of their dropout."""
         self.n_folds, self.scaling, seed = n_folds, None, self.setup.seed
-        self.labels = {name: len(target.classes) or None for name, target in track.targets.items()}
+        self.track = track
+        self.labels = {name: target.n_scores or None for name, target in track.targets.items()}
+        several = frozenset(name for name, target in track.targets.items() if target.label_columns)
         noise = generator(self.device, seed, "dropout")
         self.networks = []
         for folds in self._folds_of_networks():
             rngs = [generator("cpu", seed, "initial", fold) for fold in folds]
             with torch.random.fork_rng([]):
                 torch.manual_seed(seed_of(seed, "initial", folds[0]))
-                shape = Shape(widths, self.labels, rngs, noise, modalities or {})
+                shape = Shape(widths, self.labels, rngs, noise, modalities or {}, several)
                 self.networks.append(self.make(shape).to(self.device))
         return [noise] if self.together else []
 
@@ -310,7 +318,7 @@ class NetworkBaseline:
         balanced = [torch.from_numpy(rows) for rows in own] if self.schedule.class_weights == "balanced" else []
         return Material(
             data,
-            Order([data.units(rows) for rows in own], self.schedule.batch_size, rngs),
+            Order([data.units(rows, learned=True) for rows in own], self.schedule.batch_size, rngs),
             Objective.of(data.targets, losses, balanced),
             self._scaling_of(folds),
             self.labels,
@@ -326,7 +334,10 @@ class NetworkBaseline:
                 f"{train.track.id}: [training] leaves no unlabelled samples to learn from; it names splits that have "
                 "them, `unlabelled`, or which share keeps its labels, `labelled`"
             )
-        yield Data(train.unlabelled, self.kind, self.device), self._corruption(train, train.unlabelled, learned)
+        yield (
+            Data(train.unlabelled, self.kind, self.device, windows=self.windows),
+            self._corruption(train, train.unlabelled, learned),
+        )
 
     def _corruption(self, train: TrainingSet, samples: FeatureSet, learned: Sequence[Rows]) -> DrawnCorruption | None:
         """Return what is drawn for the features, and, where a network does not standardise, the scale of every fold."""
@@ -359,6 +370,7 @@ class NetworkBaseline:
             "schedule": json.loads(json.dumps(schedule)),
             "network": initial.hexdigest(),
             "kind": [self.kind, self.standardise],
+            **({} if self.windows is None else {"windows": asdict(self.windows)}),
             "device": self.device.type,
             "torch": torch.__version__,
         }
@@ -371,7 +383,7 @@ def value(train: TrainingSet, rows: Rows, outputs: Outputs) -> Value:
     """Return the track's ranking value of raw outputs for some rows of the training set, where references are known."""
     reference = {name: values[rows] for name, values in train.targets.items()}
     groups = {name: values[rows] for name, values in train.groups.items()}
-    predicted = probabilities(outputs)
+    predicted = probabilities(outputs, train.track)
     return ranking_value(train.track, reference, predicted.answers(train.track), groups, predicted.outputs)
 
 
@@ -386,12 +398,18 @@ def undefined(track: Track, curve: Curve) -> Iterator[str]:
         )
 
 
-def probabilities(outputs: Mapping[str, NDArray[np.float32]]) -> Predictions:
-    """Return predictions from raw outputs: scores of labels through a softmax, numbers as they are."""
+def probabilities(outputs: Mapping[str, NDArray[np.float32]], track: Track | None = None) -> Predictions:
+    """Return predictions from raw outputs: scores of labels through a softmax, numbers as they are.
+
+    Scores of several labels, which a track declares, go through a sigmoid each.
+    """
+    several = {} if track is None else {name: target.label_columns for name, target in track.targets.items()}
     chances = {}
     for name, output in outputs.items():
         exact = output.astype(np.float64)
-        if exact.ndim == 2:
+        if several.get(name):
+            exact = np.exp(-np.logaddexp(0, -exact))
+        elif exact.ndim == 2:
             exact = np.exp(exact - exact.max(1, keepdims=True))
             exact /= exact.sum(1, keepdims=True)
         chances[name] = exact

@@ -14,6 +14,7 @@ from merbench.training import Dialogues, FeatureSet, Sequences
 from merbench.training.networks.batches import Data
 from merbench.training.networks.layers import generator
 from merbench.training.networks.order import Order, blocks
+from merbench.training.sequences import Windows
 
 
 def ragged(lengths: list[int], width: int = 3) -> FeatureSet:
@@ -68,6 +69,31 @@ def test_dialogues_are_samples_in_their_order_with_speakers() -> None:
     assert batch.targets["labels"][0].tolist() == [4, 2, 0, 1]
     # of some samples only, the dialogues are those of these samples
     assert data.units(np.array([3, 0, 4]))[0].tolist() == [[4, 0], [3, -1]]
+
+
+@pytest.mark.parametrize(
+    ("windows", "learned", "answered"),
+    [
+        # four samples 4 2 0 1, and two, 5 3
+        (Windows(3, 1), [[4, 2, 0], [0, 1, -1], [5, 3, -1]], [[4, 2, 0], [1, -1, -1], [5, 3, -1]]),
+        (Windows(2, 1), [[4, 2], [2, 0], [0, 1], [5, 3]], [[4, 2], [0, 1], [5, 3]]),
+        (Windows(2, 1, whole=True), [[4, 2], [2, 0], [0, 1], [5, 3]], [[4, 2, 0, 1], [5, 3, -1, -1]]),
+        (Windows(4, 3), [[4, 2, 0, 1], [5, 3, -1, -1]], [[4, 2, 0, 1], [5, 3, -1, -1]]),
+    ],
+)
+def test_windows_of_a_dialogue_overlap_where_it_is_learned_from(
+    windows: Windows, learned: list[list[int]], answered: list[list[int]]
+) -> None:
+    data = Data(dialogue_set(), "dialogues", windows=windows)
+    assert data.units(np.arange(6), learned=True)[0].tolist() == learned
+    table, lengths = data.units(np.arange(6))
+    assert table.tolist() == answered
+    assert lengths is not None and lengths.tolist() == [sum(row >= 0 for row in rows) for rows in answered]
+
+
+def test_windows_that_never_move_on_are_refused() -> None:
+    with pytest.raises(UsageError, match="windows of 5 samples cannot overlap by 5; the overlap is less"):
+        Windows(5, 5)
 
 
 def test_dialogues_need_the_dialogues_of_the_samples() -> None:

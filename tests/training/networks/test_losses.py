@@ -148,3 +148,23 @@ def test_distances_of_moments_by_hand() -> None:
     own = a.clone().requires_grad_()
     moment_distance(own, a, 3).backward()
     assert own.grad is not None and not own.grad.any()
+
+
+def test_of_several_labels_those_that_are_known_count() -> None:
+    # sample 0 knows its first and last label, sample 2 none: the loss is the mean of the means of samples 0 and 1
+    references = torch.tensor([[1, -1, 0], [0, 1, 1], [-1, -1, -1]])
+    scores = torch.tensor([[0.5, 9.0, -1.0], [1.0, 0.0, 2.0], [3.0, 3.0, 3.0]], requires_grad=True)
+    objective = Objective.of({"units": references}, {"units": "binary_cross_entropy"})
+    rows = torch.tensor([[0, 1, 2, -1]])
+    outputs = torch.cat([scores, torch.zeros(1, 3)])[None]
+    loss = objective.loss({"units": outputs}, rows, objective.weights(rows))
+    bce = nn.functional.binary_cross_entropy_with_logits
+    first = bce(scores[0, [0, 2]], torch.tensor([1.0, 0.0]))
+    wanted = (first + bce(scores[1], torch.tensor([0.0, 1, 1]))) / 2
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+    real = torch.ones(3, dtype=torch.bool)
+    assert mean_loss("binary_cross_entropy", scores, references, real).item() == pytest.approx(wanted.item(), rel=1e-6)
+    loss.sum().backward()
+    assert scores.grad is not None and scores.grad[2].abs().sum() == 0 and scores.grad[0, 1] == 0
+    with pytest.raises(UsageError, match=r"target 'units' cannot have the loss 'cross_entropy'; allowed: binary_cross"):
+        Objective.of({"units": references}, {"units": "cross_entropy"})
