@@ -99,7 +99,7 @@ class MultilabelTarget(Target):
         shape = (len(ids), len(self.labels))
         columns = f"one column per declared label: {listed(self.labels, LABELS_SHOWN)}"
         table, problems = float_output(output, shape, f"float probabilities {shape}, {columns}")
-        strange = ~((table >= 0) & (table <= 1)).all(axis=1)
+        strange = np.asarray(~((table >= 0) & (table <= 1)).all(axis=1))
         if not problems and strange.any():
             message = f"not between 0 and 1 in {rows_of(strange, ids)}; scores go through a sigmoid first"
             problems = [("E209", message)]
