@@ -74,6 +74,8 @@ class BaselineDeclaration(Declaration):
     trains: dict[str, str] = Field(default={})
     # one of these options: the baseline reads and answers what the one that it names does, in place of what is declared
     like: str | None = None
+    # options that name a file, if there is one, which it reads
+    reads_files: tuple[str, ...] = Field(default=(), strict=False)
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
@@ -283,6 +285,8 @@ def baseline_files(folder: Path, *options: Options) -> dict[str, str]:
     }
     declared = read_baseline(folder)
     for chosen in options:
+        read = [Path(str(chosen[name])) for name in declared.reads_files if name in chosen]
+        digests |= {str(path): sha256_file(path) for path in read if path.is_file()}
         for name, with_options in declared.trains.items():
             other = find_folder("baseline", chosen[name])
             others = {**read_baseline(other).defaults, **chosen.get(with_options, {})}

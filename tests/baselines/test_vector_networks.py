@@ -21,6 +21,7 @@ from tests.training.conftest import SmallTrack
 NETWORKS: dict[str, dict[str, Any]] = {
     "ae": {"hidden": 8, "embedding": 4, "layers": [6, 3]},
     "attention-topn": {"hidden": 8},
+    "bm-nas": {"hidden": 8, "channels": 4, "length": 2, "search_epochs": 2},
     "cra": {"hidden": 8, "embedding": 4, "layers": [6, 3]},
     "lf-dnn": {"hidden": 8},
     "lmf": {"hidden": 8},

@@ -151,13 +151,11 @@ class NetworkBaseline:
         losses = {**own, **self.schedule.losses}
         samples = [(data, corruption), *others]
         learners = [
-            Learner(
+            self._learner(
                 network,
                 self._material([self._corrupted(*each, folds) for each in samples], losses, learned, folds),
-                self.schedule,
-                layered=self.together,
-                seed=seed_of(setup.seed, "noise", folds[0]),
-                noise=noise,
+                seed_of(setup.seed, "noise", folds[0]),
+                noise,
             )
             for network, folds in zip(self.networks, self._folds_of_networks(), strict=True)
         ]
@@ -305,6 +303,9 @@ class NetworkBaseline:
                 shape = Shape(widths, self.labels, rngs, noise, modalities or {}, several)
                 self.networks.append(self.make(shape).to(self.device))
         return [noise] if self.together else []
+
+    def _learner(self, network: nn.Module, material: Material, seed: int, noise: Sequence[torch.Generator]) -> Learner:
+        return Learner(network, material, self.schedule, layered=self.together, seed=seed, noise=noise)
 
     def _material(
         self, samples: Sequence[Data], losses: Mapping[str, str], learned: Sequence[Rows], folds: range

@@ -1,0 +1,1 @@
+"""Architecture search: spaces as data, networks that mix all of their operations, searches, genotypes, and controls."""
