@@ -129,18 +129,19 @@ def robustness(
     report: RobustnessReport | RobustnessComparison
     with progress_bar() as progress:
         if len(systems) == 1:
-            report = run(track, systems[0], _grids(grid), settings, output=output, replace=force, progress=progress)
+            report = run(track, systems[0], read_grids(grid), settings, output=output, replace=force, progress=progress)
         else:
             report = compare_robustness(
-                track, systems, _grids(grid), settings, output=output, replace=force, progress=progress
+                track, systems, read_grids(grid), settings, output=output, replace=force, progress=progress
             )
     print(report.to_text(terminal_width()))
     name = systems[0].name if len(systems) == 1 else ""
     folder = output if output is not None else default_folder(report.track.partition("@")[0], name)
     print_line(f"wrote {folder}")
     if report.problems:
-        what = "condition" if len(systems) == 1 else "system or condition"
-        print(f"failed: {plural(len(report.problems), what)}", file=sys.stderr)
+        n = len(report.problems)
+        several = "system or condition" if n == 1 else "systems or conditions"
+        print(f"failed: {plural(n, 'condition') if len(systems) == 1 else f'{n:,} {several}'}", file=sys.stderr)
         raise typer.Exit(WITH_PROBLEMS)
 
 
@@ -168,7 +169,8 @@ def _require_baseline_options(
             raise UsageError(f"--set {name}: an option of {own[0]}; give --param {name}=VALUE for {both[0]} as well")
 
 
-def _grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+def read_grids(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Return the values of every `--grid NAME=VALUES` by the name; raise `UsageError` for another form, or twice."""
     from merbench.robustness import parse_grid
 
     grids: dict[str, Sequence[Any]] = {}

@@ -21,6 +21,9 @@ from merbench.track import Track
 MOST_CONDITIONS = 1000
 """The largest number of conditions of a curve."""
 
+_MOST_DIGITS = 20
+"""Before or after the point, of the first digit of a number of a range: sums of such numbers are exact enough."""
+
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::({_NUMBER}))?")
 
@@ -91,6 +94,8 @@ def _values(text: str, item: str) -> list[Any]:
 
 def _range(text: str, item: str, first: str, last: str, step: str | None) -> list[int] | list[float]:
     begin, end, by = Decimal(first), Decimal(last), Decimal(step or 1)
+    if any(number and abs(number.adjusted()) > _MOST_DIGITS for number in (begin, end, by)):
+        raise UsageError(f"grid '{text}': {item} has a number outside of 1e-{_MOST_DIGITS} to 1e{_MOST_DIGITS}")
     if step is None and (begin % 1 or end % 1):
         raise UsageError(f"grid '{text}': {item} needs a step, such as {item}:0.1")
     if by <= 0:

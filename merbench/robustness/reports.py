@@ -243,8 +243,17 @@ def _remarks(experiment: Experiment) -> Iterator[str]:
 
 
 def _learning(experiment: Experiment, system: Prepared) -> Iterator[str]:
-    """Yield what a reader must know of the labels that a system learns from, and of the samples without labels."""
-    test = experiment.test
+    """Yield what a reader must know of the samples that a system learns from, of their labels, and of those without."""
+    test, declared = experiment.test, system.loaded.declaration
+    # networks that are given what corruption removed in training; those of other loops, or around others, are not
+    is_given_removed = declared.handles_missing and declared.corrupts_per_epoch
+    is_given_removed = is_given_removed and not (declared.own_loop or declared.trains)
+    is_complete = experiment.settings.weights == "shared" and not experiment.train.track.training.corruptions
+    if is_given_removed and is_complete and experiment.of_features:
+        yield (
+            "no corruption in training: a loss of reconstruction, where the system has one, learns nothing; "
+            "--weights per-condition and mixed corrupt training samples"
+        )
     share = test.track.training.labelled
     unlabelled = [None if (part := fold.labelled.unlabelled) is None else part.ids for fold in system.folds]
     if share < 1:

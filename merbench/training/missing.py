@@ -230,6 +230,8 @@ def frozen(train: TrainingSet, *, of_folds: bool = False) -> TrainingSet:
     """
     if train.corruption is None or train.corruption.per_epoch:
         return train
+    if not train.samples.sequences:  # a baseline that reads no features
+        return replace(train, corruption=None)
     if of_folds and train.development is None:
         raise UsageError(
             "training corruptions: the baseline trains a model per fold by itself (`fit_folds`), for which features "

@@ -413,7 +413,9 @@ class TrainingSet:
         """
         if self.selection == "leave-one-group-out":
             if self.n_clusters < 2:
-                raise UsageError(f"{self.n_clusters} groups of training samples; leaving one out needs at least 2")
+                share = self.track.training.labelled
+                few = "" if share == 1 else f"; only a share of {share:g} keeps its labels, see `labelled`"
+                raise UsageError(f"training samples of a single group; leaving one out needs at least 2{few}")
             return self._kept[1]
         if self.folds_by:
             return grouped_folds(self._kept[1], strata(self.targets.values(), len(self)), n_folds)

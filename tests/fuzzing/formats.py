@@ -21,12 +21,15 @@ from hand_made_reports import full_report
 from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
 from made_corpus import made_corpus, with_parquet
 
-from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, zipped, zstd_packed
+from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, toml, zipped, zstd_packed
 from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
 from merbench.claims import ClaimsReport, Measured, stored_claims
 from merbench.claims.stored import write_stored
+from merbench.cli.options import named_values
+from merbench.cli.robustness import read_grids
+from merbench.cli.systems import features_by_place, named_systems
 from merbench.corpus import CORPORA, ExtractionRecord, Metadata, OwnFiles, create_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.corpus.contents import Contents
@@ -46,6 +49,7 @@ from merbench.lexicon import Lexicon, open_lexicon
 from merbench.lexicon.importing import read_release
 from merbench.report import Ceiling, Document
 from merbench.report.scorecard import ScoreReport
+from merbench.robustness.grid import planned
 from merbench.site.page import board_page, start_page, stored_boards
 from merbench.submission import read_submission
 from merbench.synonyms.groups import GROUPS, UNSTATED, Groups, write_groups
@@ -441,10 +445,11 @@ def _declarations(folder: Path) -> dict[str, Format]:
     )
     named = [re.sub(rb'^id = ".*"', b'id = "track"', path.read_bytes(), flags=re.MULTILINE) for path in tracks]
     named.append(voted.replace(b'id = "crema-d"', b'id = "track"'))
+    named.append(LEARNED.replace('id = "learned"', 'id = "track"').encode())
     return {
         "entry.toml": Format(place / "entry.toml", [card, *(path.read_bytes() for path in entries)], scrambled, entry),
-        "track.toml": Format(folder / "track" / "track.toml", named, scrambled, _in_folder(load_track)),
-        "baseline.toml": Format(folder / "baseline" / "baseline.toml", [path.read_bytes() for path in baselines], scrambled, _in_folder(read_baseline)),
+        "track.toml": Format(folder / "track" / "track.toml", named, toml, _in_folder(load_track)),
+        "baseline.toml": Format(folder / "baseline" / "baseline.toml", [path.read_bytes() for path in baselines], toml, _in_folder(read_baseline)),
         "extractor.toml": Format(folder / "network" / "extractor.toml", NETWORKS, scrambled, _in_folder(read_network)),
     }  # fmt: skip
 
@@ -607,7 +612,33 @@ ranking = { by = ["accuracy"] }
 selection = "leave-one-group-out"
 group = "speaker"
 unlabelled = ["test"]
+labelled = 0.75
+[[training.corruptions]]
+name = "gcnet_missing"
+rate = { choice = [0.0, 0.7] }
 """
+
+GRIDS = [
+    b"--grid rate=0..0.7:0.1 --grid severity=1..5,3 --grid pattern=a,v,t,av",
+    b"--grid rate=0.1,0.5 --corruption gcnet_missing --corruption step_drop --param step_drop.modalities=audio",
+    b"--grid snr_db=20,10,5,0 --corruption feature_noise --param factor=1 --grid factor=1,2",
+    b"--grid audio=0..1:0.25 --corruption imbalanced_missing --param text=0.2 --param video={uniform=[0,1]}",
+    b"--baseline a=gcnet --baseline b=lf-dnn --set b.epochs=2 --preset a=paper --feature a=voice --grid rate=0.5",
+]
+
+
+def _read_grids(path: Path) -> None:
+    """Read the options of `merbench robustness` in a file, as the command does before it opens a corpus."""
+    given: dict[str, list[str]] = {}
+    words = path.read_text(encoding="utf-8", errors="surrogateescape").split(" ")
+    for option, value in zip(words[::2], words[1::2], strict=False):
+        given.setdefault(option, []).append(value)
+    named_systems(given.get("--baseline", []), given.get("--set"), given.get("--preset"))
+    features_by_place(given.get("--feature"))
+    parameters = named_values("--param", given.get("--param"), "factor=1")
+    track = load_track("mer-multi")
+    for curve in planned(track, read_grids(given.get("--grid", [])), given.get("--corruption", []), parameters):
+        assert curve.signature and [condition.step.differs for condition in curve.conditions]
 
 
 def _trainings(folder: Path) -> dict[str, Format]:
@@ -639,6 +670,7 @@ def _trainings(folder: Path) -> dict[str, Format]:
         "run.json": Format(run / "run.json", [record], scrambled, read_record),
         "model": Format(folder / "model.safetensors", [weights], _tensors(folder / "scratch"), read_model),
         "trained part": Format(stored, [stored.read_bytes()], scrambled, lambda path: part.trained(0, 0)),
+        "grids": Format(folder / "grids", GRIDS, toml, _read_grids),
         **_searches(folder / "search"),
         **_claims(folder / "claimant"),
     }
@@ -710,6 +742,39 @@ control = { options = { share = 0.0 } }
 on = [{ track = "mer-multi" }]
 """
 
+CONDITIONS = """
+title = "Own"
+handles_missing = true
+defaults = { share = 1.0 }
+[[claims]]
+name = "area"
+says = "Its area over rates is larger."
+source = "Table 3"
+check = "inequality"
+system = { weights = "per-condition" }
+control = { options = { share = 0.0 }, training = { labelled = 0.5 } }
+on = [
+    { track = "mer-multi", folds = 2, training = { corruptions = [{ name = "gcnet_missing", rate = { uniform = [0, 0.7] } }] }, condition = { corruption = "gcnet_missing", rate = [0.1, 0.7] } },
+    { track = "mer-noise", condition = { corruption = "imbalanced_missing", audio = [0, 0.5, 1], text = 0.2, weights = "mixed" } },
+]
+[[claims]]
+name = "patterns"
+says = "It is better with more modalities."
+source = "Table 4"
+check = "monotone"
+margin = 0.01
+on = [{ track = "mer-multi", condition = { corruption = "modality_pattern", pattern = ["a", "av", "avt"] } }]
+[[claims]]
+name = "few-labels"
+says = "Few labels are enough."
+source = "Table 5"
+check = "non-inferiority"
+margin = 0.02
+system = { training = { labelled = 0.1, unlabelled = ["test"] } }
+control = { baseline = "", options = { share = 0.0 } }
+on = [{ track = "mer-multi", training = { selection = "leave-one-group-out", group = "speaker" } }]
+"""  # fmt: skip
+
 
 def _claims(folder: Path) -> dict[str, Format]:
     folder.mkdir()
@@ -722,8 +787,17 @@ def _claims(folder: Path) -> dict[str, Format]:
     write_stored(folder, [replace(row, measured=own) for row, own in zip(rows, measured, strict=True)])
     data, report = (folder / "claims.json").read_bytes(), stored_claims([folder])
     assert all(row.stored for row in report.results)
+    other = folder.with_name("other-claimant")
+    other.mkdir()
+    (other / "model.py").write_text("", encoding="utf-8")
 
     return {
+        "claims": Format(
+            other / "baseline.toml",
+            [CLAIMS.encode(), CONDITIONS.encode()],
+            toml,
+            lambda _: _in_all_forms(stored_claims([other])),
+        ),
         "claims.json": Format(
             folder / "claims.json", [data], scrambled, lambda _: _in_all_forms(stored_claims([folder]))
         ),

@@ -11,6 +11,7 @@ import gzip
 import io
 import pickletools
 import random
+import re
 import struct
 import zipfile
 import zlib
@@ -70,6 +71,30 @@ def packed(inner: Mutation, pack: Callable[[bytes], bytes], unpack: Callable[[by
         return scrambled(data, rng) if rng.random() < 0.3 else pack(inner(unpack(data), rng))
 
     return mutate
+
+
+_VALUE = re.compile(rb"""(?<=[=,:\[ ])(?:"[^"\n]*"|[+-]?\d[\d.e]*|true|false|\[[^\]\n]*\]|\{[^{}\n]*\})""")
+_VALUES = (
+    *(b"0", b"-1", b"1", b"2", b"0.5", b"1.5", b"0.7", b"-0.0", b"1e-9", b"1e9999", b"1e99999999", b"nan", b"inf", b"-inf", b"9" * 5000),
+    *(b'""', b'"a"', b'"rate"', b'"test"', b'"gcnet_missing"', b'"step_drop"', b'"speaker"', b'"mixed"', b'"folds"', b'"\\u202e"', b"'x'"),
+    *(b"true", b"[]", b"[[]]", b"[0.1, 0.1]", b"[1, true, 1.0]", b'["a", "av"]', b"[nan, nan]", b"[{}]", b"[0.0, -0.0]", b"{}"),
+    *(b"{ uniform = [0, 0.7] }", b"{ uniform = [1, 0] }", b"{ choice = [0, 0.7] }", b"{ choice = [] }", b'{ name = "gcnet_missing", rate = 1 }'),
+    *(b"2024-01-01", b"{ a = { b = [{}] } }", b"1..5", b"5..1:0.5", b"1e9..1e99999999:1", b"0..1:1e-9", b"0..0.7:0.1"),
+)  # fmt: skip
+
+
+def toml(data: bytes, rng: random.Random) -> bytes:
+    """Return TOML, or other text of `name = value`, with other values or changed bytes."""
+    if rng.random() < 0.3:
+        return scrambled(data, rng)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        places = [match.span() for match in _VALUE.finditer(data)]
+        if not places:
+            break
+        (start, end), other = rng.choice(places), rng.choice(places)
+        value = data[slice(*other)] if rng.random() < 0.3 else rng.choice(_VALUES)
+        data = data[:start] + value + data[end:]
+    return data
 
 
 gzipped = packed(scrambled, lambda data: gzip.compress(data, 1), gzip.decompress)

@@ -47,6 +47,8 @@ FORM = "write NAME=VALUES, such as snr_db=20,10,5,0 or severity=1..5 or rate=0..
         ("a=0..0.7", "grid 'a=0..0.7': 0..0.7 needs a step, such as 0..0.7:0.1"),
         ("a=1..2:0", "grid 'a=1..2:0': the step of 1..2:0 must be above 0"),
         ("a=0..1:0.0001", "grid 'a=0..1:0.0001': 0..1:0.0001 gives 10,001 values; a curve has at most 1,000"),
+        ("a=0..1e99999999", "grid 'a=0..1e99999999': 0..1e99999999 has a number outside of 1e-20 to 1e20"),
+        ("a=0..1:1e-99", "grid 'a=0..1:1e-99': 0..1:1e-99 has a number outside of 1e-20 to 1e20"),
     ],
 )
 def test_another_form_is_refused(text: str, message: str) -> None:

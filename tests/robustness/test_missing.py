@@ -50,6 +50,28 @@ def test_a_network_draws_the_missing_modalities_of_each_condition_for_every_epoc
         assert any(not np.array_equal(clean.features[name], corrupted.features[name]) for name in clean.features)
 
 
+RARELY = '[[training.corruptions]]\nname = "gcnet_missing"\nrate = 0.1\n'
+GRU = {"epochs": 1, "hidden": 4, "batch_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("baseline", "training", "settings", "is_shown"),
+    [
+        ("gru", "", {"options": GRU}, True),
+        ("gru", "", {"options": GRU, "weights": "mixed"}, False),
+        ("gru", RARELY, {"options": GRU}, False),
+        ("attention", "", {"options": NETWORK}, False),  # does not know what a sample lacks
+        ("modality-dropout", "", {"options": {"base": "gru", "base_options": GRU}}, False),  # removes some by itself
+    ],
+)
+def test_a_network_that_learned_from_complete_samples_did_not_learn_to_reconstruct(
+    corrupted_track: CorruptedTrack, baseline: str, training: str, settings: dict[str, Any], is_shown: bool
+) -> None:
+    report = scored(corrupted_track(training), {"rate": [0.5]}, baseline, corruption="gcnet_missing", **settings)
+    remark = "no corruption in training: a loss of reconstruction, where the system has one, learns nothing; "
+    assert any(line.startswith(remark) for line in report.to_text().splitlines()) is is_shown
+
+
 @pytest.mark.parametrize(
     ("baseline", "features", "condition"),
     [

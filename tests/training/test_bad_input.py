@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ id = "talk"
 version = "1.0"
 title = "Talk"
 corpus = "./corpus"
-splits = {{ train = "train", test = "test" }}
+splits.train = "train"
+splits.test = "test"
 targets.emotion = {{ type = "categorical", labels = ["calm", "glad"] }}
 metrics = [{{ name = "accuracy", target = "emotion" }}]
 ranking = {{ by = ["accuracy"] }}
@@ -48,7 +49,10 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talk:
-    """Return a function that writes a track of 48 utterances, 32 to learn from, and returns its folder."""
+    """Return a function that writes a track of 48 utterances, 32 to learn from, and returns its folder.
+
+    All have a voice, and none a face, but those that are `having` others.
+    """
     monkeypatch.chdir(tmp_path)
 
     def write(
@@ -59,9 +63,10 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talk:
         width: int = 3,
         lengths: Sequence[int] | None = None,
         emotion: Sequence[str] | None = None,
+        having: Mapping[str, Sequence[int]] | None = None,
         **columns: Sequence[Any] | None,
     ) -> Path:
-        rng, ids = np.random.default_rng(0), [f"s{i:04}" for i in range(n)]
+        rng, ids, rows = np.random.default_rng(0), [f"s{i:04}" for i in range(n)], {"voice": range(n), **(having or {})}
         codes = rng.integers(0, 2, n)
         frames = [
             rng.normal(code, 1, (length, width)).astype(np.float32)
@@ -82,8 +87,13 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talk:
             ),
             reference=pa.table({"sample_id": ids, "emotion": emotion or [("calm", "glad")[code] for code in codes]}),
             features={
-                "voice": Feature.from_vectors(ids, np.stack([part.sum(0) for part in frames])),
-                "voice.frames": Feature.from_frames(ids, frames),
+                name: feature.take(np.array(rows[name.partition(".")[0]]))
+                for name, feature in {
+                    "voice": Feature.from_vectors(ids, np.stack([part.sum(0) for part in frames])),
+                    "voice.frames": Feature.from_frames(ids, frames),
+                    "face": Feature.from_vectors(ids, np.stack([part.sum(0) for part in frames])),
+                }.items()
+                if name.partition(".")[0] in rows
             },
             replace=True,
         )
@@ -107,10 +117,22 @@ def merbench(capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
+SMALL = {
+    **{name: ["hidden=4"] for name in ("gru", "context-gru", "gcnet")},
+    "attention": ["hidden=[4]"],
+    "iteach-net": ["hidden=8"],
+    "ae": ["embedding=4", "hidden=4", "layers=[4]"],
+    "emt-dlfr": ["hidden=8", "recurrent=4", "encoding=4", "units=4"],
+    "cpm-net": ["latent=4", "answer_epochs=2"],
+    "dcca": ["hidden=4", "layers=1", "components=2"],
+    "imputation": ["base=logistic", "base_options={C=1.0}"],
+}
+
+
 def training(track: Path, baseline: str, *further: str, epochs: int = 2) -> list[str]:
     """Return the words of a quick training."""
-    hidden = {"gru": "4", "context-gru": "4", "gcnet": "4", "attention": "[4]"}.get(baseline)
-    quick = [] if hidden is None else ["--set", f"epochs={epochs}", "--set", f"hidden={hidden}"]
+    small = [*SMALL[baseline], *([] if baseline == "imputation" else [f"epochs={epochs}"])] if baseline in SMALL else []
+    quick = [word for option in small for word in ("--set", option)]
     shared = ["--seed", "0", "--no-intervals", "--output", "out", "--force", "--device", "cpu"]
     return ["run-baseline", f"{track}/", "--baseline", baseline, *shared, *quick, *further]
 
@@ -123,6 +145,7 @@ SHAPES: list[Any] = [
     pytest.param("logistic", {"speaker": None, "dialogue": None}, "100 folds of 32 training samples; needed: at least 2 folds and a sample in each", id="more folds than samples"),
     pytest.param("pseudo-label", {"further": 'training.unlabelled = ["train"]'}, "talk: all 32 samples of the unlabelled splits, train, are learned from with their references", id="unlabelled equal to train"),
     pytest.param("pseudo-label", {}, "baseline 'pseudo-label' learns from unlabelled samples, and talk declares none", id="nothing unlabelled"),
+    pytest.param("pseudo-label", {"further": 'splits.more = "more"\ntraining.unlabelled = ["more"]'}, "corpus 'talk' has no sample in split 'more'; it has test, train", id="unlabelled empty"),
     pytest.param("logistic", {"further": 'training.unlabelled = ["tset"]'}, r"training.unlabelled: 'tset' is not a split of this track \(train, test\); did you mean 'test'\?", id="unlabelled of no split"),
 ]  # fmt: skip
 
@@ -150,6 +173,9 @@ def test_values_that_are_not_finite_do_not_enter_a_corpus(tmp_path: Path) -> Non
         )
 
 
+LACKING = ("ae", "gcnet", "emt-dlfr", "cpm-net", "dcca", "imputation")
+"""One baseline of each kind of those that learn from samples that lack features."""
+
 ODD: list[Any] = [
     pytest.param("gru", {"lengths": [0 if i % 5 == 0 else 3 for i in range(N)]}, id="some sequences have length 0"),
     pytest.param("gru", {"lengths": [0] * N}, id="all sequences have length 0"),
@@ -157,6 +183,9 @@ ODD: list[Any] = [
     pytest.param("context-gru", {"dialogue": pa.nulls(N, pa.string()), "position": pa.nulls(N, pa.int64())}, id="no dialogue is known"),
     *(pytest.param(name, {"emotion": ["calm"] * N_TRAIN + ["glad"] * (N - N_TRAIN)}, id=f"one class in training, {name}") for name in ("logistic", "attention", "gru", "majority")),
     *(pytest.param(name, {"emotion": ["glad"] * 4 + ["calm"] * (N - 4), "speaker": ["a"] * 4 + [f"b{i % 7}" for i in range(N - 4)]}, id=f"one class in a fold, {name}") for name in ("logistic", "attention")),
+    *(pytest.param(name, {"dialogue": [f"d{i}" for i in range(N)], "position": [0] * N}, id=f"dialogues of one utterance, {name}") for name in ("gcnet", "iteach-net")),
+    *(pytest.param(name, {"having": {"face": range(N_TRAIN, N - 2), "voice": range(4, N - 2)}}, id=f"no face in training, and some without anything, {name}") for name in LACKING),
+    pytest.param("majority", {"further": '[[training.corruptions]]\nname = "gcnet_missing"\nrate = 0.5'}, id="features corrupted for a baseline that reads none"),
     pytest.param("pseudo-label", {"emotion": ["calm"] * N_TRAIN + ["glad"] * (N - N_TRAIN), "further": 'training.unlabelled = ["test"]'}, id="one class in training, pseudo-label"),
 ]  # fmt: skip
 

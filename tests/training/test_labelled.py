@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from merbench.errors import DeclarationError
+from merbench.errors import DeclarationError, UsageError
 from merbench.track import Training
 from merbench.training import FeatureSet, PseudoLabels, RunSettings, TrainingSet, run_baseline, training_set
 from merbench.training.data import training_candidates
@@ -209,6 +209,16 @@ def test_hidden_labels_change_what_is_shown_and_nothing_else(
 
 def test_a_track_without_the_key_keeps_its_digest() -> None:
     assert Training(labelled=1.0).digest == Training().digest != Training(labelled=0.5).digest
+
+
+def test_a_share_that_leaves_a_single_group_to_leave_out_is_reported(small_track: SmallTrack) -> None:
+    learning = {"selection": "leave-one-group-out", "group": "speaker", "labelled": 0.1}  # one of ten speakers
+    settings = RunSettings(learning=learning, intervals=False)
+    message = (
+        "^training samples of a single group; leaving one out needs at least 2; only a share of 0.1 keeps its labels"
+    )
+    with pytest.raises(UsageError, match=message):
+        run_baseline(small_track(columns=SPEAKERS), "majority", settings, output="unwritten")
 
 
 @pytest.mark.parametrize("share", [0, 1.5, "half"])
