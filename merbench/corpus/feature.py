@@ -296,7 +296,8 @@ def _chosen(path: Path, names: Sequence[str], array: str | None) -> Sequence[str
 
 
 def _from_folder(path: Path, wanted: Iterable[str] | None) -> Feature:
-    files = {file.stem: file for file in sorted(path.glob("*.npy"))}
+    # the id of a frame, <video>/<frame>, is a path itself
+    files = {file.relative_to(path).with_suffix("").as_posix(): file for file in sorted(path.rglob("*.npy"))}
     if wanted is not None:
         files = {name: files[name] for name in wanted if name in files}
     if not files:
