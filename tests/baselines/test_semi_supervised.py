@@ -74,7 +74,7 @@ def test_with_a_weight_of_0_it_is_the_base_bit_for_bit(name: str, base: str, tra
     assert "diagnostics" not in result.details
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", ["lf-dnn", pytest.param("misa", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_learns_from_unlabelled_samples_is_stored_and_goes_on(
     name: str, base: str, train: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
