@@ -89,6 +89,7 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
         **dict.fromkeys(("fixmatch", "flexmatch", "mean-teacher", "vat"), ((), {"base": "base_options"})),
         "imder": (("teacher", "network"), {}),
         "imputation": ((), {"base": "base_options"}),
+        "label-loss": ((), {"base": "base_options"}),
         "mmin": (("teacher", "network"), {}),
         "modality-dropout": ((), {"base": "base_options"}),
         "nmer": (("teacher", "network"), {}),

@@ -27,6 +27,9 @@ from merbench.training.sequences import Rows
 ValueOf = Callable[[Rows, Outputs], Value]
 """The ranking values, higher is better, of outputs for some rows."""
 
+Measure = Callable[[int, Rows, Outputs], Mapping[str, float]]
+"""Further values of a fold by name: called with its number, the rows its epoch is selected on, and their outputs."""
+
 
 def train(
     learners: Sequence[Learner],
@@ -34,6 +37,7 @@ def train(
     *,
     value: ValueOf,
     setup: Setup,
+    measure: Measure = lambda fold, rows, outputs: {},
     sign: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Outputs, Curve]:
@@ -44,6 +48,7 @@ def train(
         validated: the rows that the epoch of every fold is selected on.
         value: ranking values of outputs for some rows; compared lexicographically, NaN is worst.
         setup: where progress and the values of epochs go.
+        measure: what is logged of every epoch and fold, besides losses and value; nothing depends on it.
         sign: -1 where the first value is negated, since lower is better; logs and curves have it on its own scale.
         checkpoint: where the state of training is stored, from time to time and when it is interrupted, which is after
             the epoch, and from where it goes on; None stores nothing.
@@ -62,7 +67,7 @@ def train(
         before = len(history)
         try:
             with interrupted_afterwards():  # in the middle of an epoch there is no state to go on from
-                history.append(_epoch(learners, validated, before + 1, value, sign))
+                history.append(_epoch(learners, validated, before + 1, value, measure, sign))
                 setup.log.epoch(len(history), history[-1])
                 setup.progress(len(history), schedule.epochs)
         except KeyboardInterrupt:
@@ -86,7 +91,12 @@ def train(
 
 
 def _epoch(
-    learners: Sequence[Learner], validated: Sequence[Rows], epoch: int, value: ValueOf, sign: int
+    learners: Sequence[Learner],
+    validated: Sequence[Rows],
+    epoch: int,
+    value: ValueOf,
+    measure: Measure,
+    sign: int,
 ) -> dict[str, NDArray[np.float64]]:
     """Train every fold for an epoch, keep the better ones, and return the values of the epoch."""
     logged: dict[str, NDArray[np.float64]] = {"loss": np.full(len(validated), np.nan)}
@@ -105,8 +115,10 @@ def _epoch(
             reached = tuple(-math.inf if math.isnan(item) else item for item in value(rows[own], outputs[own]))
             learner.keep(own, epoch, reached, outputs[own])
             logged["value"][fold] = sign * reached[0] if math.isfinite(reached[0]) else np.nan
-            for name, means in losses.items():
-                logged.setdefault(name, np.full(len(validated), np.nan))[fold] = means[own]
+            shown = {name: float(means[own]) for name, means in losses.items()}
+            shown.update(measure(fold, rows[own], outputs[own]))
+            for name, item in shown.items():
+                logged.setdefault(name, np.full(len(validated), np.nan))[fold] = item
     return logged
 
 

@@ -164,6 +164,7 @@ class NetworkBaseline:
                 learners,
                 [division.validate for division in divisions],
                 value=partial(value, train),
+                measure=partial(self.epoch_measures, train),
                 setup=setup,
                 sign=ranking_signs(track)[0][1],
                 checkpoint=self._checkpoint(train, divisions),
@@ -196,6 +197,17 @@ class NetworkBaseline:
                 )
                 outputs += model.evaluated(data, [every] * len(folds))
         return outputs
+
+    def epoch_measures(self, train: TrainingSet, fold: int, rows: Rows, outputs: Outputs) -> Mapping[str, float]:
+        """Return what is logged of an epoch of a fold besides losses and value; nothing may depend on it.
+
+        Args:
+            train: what is learned from.
+            fold: number of the fold.
+            rows: those that the epoch is selected on.
+            outputs: the raw outputs for these.
+        """
+        return {}
 
     def measured(self, labels: Labels) -> list[str]:
         """Return the names of diagnostics that `fit_folds` adds to those of the network, by the targets of a track."""

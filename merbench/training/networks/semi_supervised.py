@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,17 +23,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from merbench.errors import MerbenchError, UsageError, listed
+from merbench.errors import UsageError
 from merbench.parameters import Within
-from merbench.training.declaration import LoadedBaseline, list_baselines, load_baseline
-from merbench.training.needs import require_answers
+from merbench.training.declaration import LoadedBaseline
+from merbench.training.networks.around import AroundNetwork, network_base
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.learner import Labels, Losses, Remembers
 from merbench.training.networks.network import NetworkBaseline, Shape, probabilities
 from merbench.training.protocol import CrossFit, Setup
 from merbench.training.pseudo_labels import HIDDEN, KEPT, PseudoLabels, codes_of, of_kept
 from merbench.training.samples import TrainingSet
-from merbench.training.wrapping import BaseOptions, not_of_vectors
+from merbench.training.wrapping import BaseOptions
 
 Noise = Annotated[float, Within(0)]
 """A deviation of noise, in those of the features, as an option of a baseline."""
@@ -192,7 +191,7 @@ class SemiSupervised(nn.Module):
         return {name: output.float() for name, output in outputs.items()}
 
 
-class SemiSupervisedBaseline(NetworkBaseline):
+class SemiSupervisedBaseline(AroundNetwork):
     """A network around that of a base, with its schedule; it shows what the network keeps, and how often that is right.
 
     Args:
@@ -211,16 +210,8 @@ class SemiSupervisedBaseline(NetworkBaseline):
         options: SemiOptions,
         setup: Setup,
     ) -> None:
-        groups = tuple(replace(group, prefix=f"network.{group.prefix}") for group in base.schedule.groups)
-        super().__init__(
-            partial(kind, base, options),
-            replace(base.schedule, groups=groups),
-            setup,
-            together=base.together,
-            standardise=True,
-            numbers=base.numbers,
-        )
-        self.loaded, self.network_kind = loaded, kind
+        super().__init__(loaded, base, kind, options, setup)
+        self.network_kind = kind
         self.unlabelled = options.ratio if options.uses_unlabelled else 0
         self.n_unlabelled = 0
 
@@ -230,7 +221,6 @@ class SemiSupervisedBaseline(NetworkBaseline):
         Raises:
             UsageError: the base does not answer the targets of the track; there are no unlabelled samples.
         """
-        require_answers(self.loaded, train.track)
         if not self.unlabelled:
             return super().fit_folds(train)
         self.n_unlabelled = 0 if train.unlabelled is None else len(train.unlabelled)
@@ -320,32 +310,5 @@ def semi_supervised(
         UsageError: it cannot be the base; those that can are listed.
         DeclarationError: an option of the base is not allowed.
     """
-    loaded = load_baseline(options.base)
-    base = _base(loaded, options.base_options, setup)
-    if base is None:
-        able = [other for other, _ in list_baselines() if _is_able(other, setup)]
-        raise UsageError(
-            f"{name}: base '{loaded.name}' is not a network of vectors, or has a training of its own; baselines that "
-            f"are: {listed(able, 20)}"
-        )
-    if not base.standardise:
-        raise UsageError(
-            f"{name}: base '{loaded.name}' does not standardise features, and what is done to unlabelled samples is in "
-            "their deviations; give it base_options = { standardise = true }"
-        )
+    loaded, base = network_base(options, setup, name, standardised="what is done to unlabelled samples")
     return SemiSupervisedBaseline(loaded, base, kind, options, setup)
-
-
-def _base(loaded: LoadedBaseline, options: Mapping[str, Any], setup: Setup) -> NetworkBaseline | None:
-    """Return what the base builds, if it is a network of vectors without a training of its own."""
-    if not_of_vectors(loaded.declaration):
-        return None
-    built = getattr(loaded.build(loaded.options("", options), setup), "built", None)
-    return built if type(built) is NetworkBaseline else None
-
-
-def _is_able(name: str, setup: Setup) -> bool:
-    try:
-        return _base(load_baseline(name), {}, setup) is not None
-    except MerbenchError:
-        return False
