@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from merbench.cli import options
 from merbench.cli.options import INPUT, OUTPUT, TRAINING
 from merbench.cli.parser import argument, option
-from merbench.cli.printing import print_json, print_line, print_report, print_table, progress_bar
-from merbench.errors import MerbenchError, UnknownName, in_a_line
+from merbench.cli.printing import print_json, print_line, print_report, print_table, progress_bar, terminal_width
+from merbench.errors import MerbenchError, UnknownName, UsageError, in_a_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from merbench.track import Track
-    from merbench.training import BaselineDeclaration, BaselineRun, LoadedBaseline
+    from merbench.training import BaselineDeclaration, BaselineRun, LoadedBaseline, RunSettings
 
 
 def baselines(
@@ -149,7 +149,13 @@ def run_baseline(
     hold_out: list[str] | None = option(
         TRAINING,
         "--hold-out CLASS",
-        "Do not learn this class; answer how known each sample looks, scored by ood-emotion; repeatable.",
+        "Do not learn this class; answer how known each sample looks, scored by ood-emotion; repeatable. each: every "
+        "class in turn.",
+    ),
+    detector: list[str] | None = option(
+        TRAINING,
+        "--detector NAME",
+        "With --hold-out, how known samples look, such as energy or knn:k=20; repeatable. [default: all]",
     ),
     device: options.Device = "auto",
     workers: options.Workers = 1,
@@ -178,10 +184,16 @@ def run_baseline(
         features=feature,
         options=options.baseline_options(settings),
         hold_out=hold_out or (),
+        detectors=detector or (),
         intervals=intervals,
         workers=workers,
         engine=engine,
     )
+    if hold_out is not None and "each" in hold_out:
+        if len(hold_out) > 1 or tensorboard is not None:
+            raise UsageError("--hold-out each: holds out every class in turn; leave out others, and --tensorboard")
+        _run_in_turn(track, baseline, how, output, force)
+        return
     with progress_bar() as progress, nullcontext() if tensorboard is None else TensorBoard(tensorboard) as log:
         run = train(track, baseline, how, output=output, replace=force, progress=progress, log=log)
     for warning in run.warnings:
@@ -198,6 +210,20 @@ def run_baseline(
     if len(run.seeds) > 1:
         print(f"submission.csv: seed {run.seeds[0].seed} of {', '.join(str(each.seed) for each in run.seeds)}")
     print_report(run.report, run.withheld)
+    if run.unknown is not None:
+        print()
+        print(run.unknown.to_text(terminal_width()), end="")
+
+
+def _run_in_turn(track: str, baseline: str, how: RunSettings, output: Path | None, force: bool) -> None:
+    """Train a baseline without each class in turn, and print the report on all."""
+    from merbench.training.unknown.in_turn import hold_out_in_turn
+
+    with progress_bar() as progress:
+        made = hold_out_in_turn(track, baseline, how, output=output, replace_runs=force, progress=progress)
+    print_line(f"wrote {made.folder}: {len(made.runs)} runs, each without a class")
+    print()
+    print(made.report.to_text(terminal_width()), end="")
 
 
 def ensemble(

@@ -23,6 +23,7 @@ from merbench.files.writing import write_text
 from merbench.targets import Target
 from merbench.targets.categorical import CategoricalTarget
 from merbench.track import MetricSpec, Track, load_track
+from merbench.training.data import training_candidates, training_set
 from merbench.training.protocol import Predictions
 
 KNOWN_TRACK = "ood-emotion"
@@ -90,6 +91,44 @@ def without_classes(track: Track, classes: Sequence[str]) -> Track:
             "training": training if training.corpus is None else training.model_copy(update=learned),
         }
     )
+
+
+def hold_out_warnings(track: Track, classes: Sequence[str]) -> list[str]:
+    """Return what a reader of the scores must know: that the most frequent class is held out.
+
+    Raises:
+        UsageError: no test sample is of a class that is held out, or none is of another one.
+    """
+    if not classes:
+        return []
+    name = target_of_classes(track, classes)
+    labels, held = track.targets[name].classes, {track.targets[name].classes.index(label) for label in classes}
+    try:
+        of_test = _known_codes(open_candidates(track, "test"), name)
+    except WithheldReference:
+        of_test = None
+    if of_test is not None:
+        if absent := [labels[code] for code in sorted(held) if code not in of_test]:
+            raise UsageError(f"{track.id}: no sample of split 'test' is of {listed(absent)}: nothing is unknown there")
+        if not set(of_test.tolist()) - held:
+            raise UsageError(
+                f"{track.id}: all samples of split 'test' are of {listed(list(classes))}: nothing is known"
+            )
+    codes = training_set(training_candidates(track), ()).targets[name]
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    most = int(counts.argmax())
+    if most not in held:
+        return []
+    return [
+        f"the most frequent class, {labels[most]}, is held out: {counts[most]:,} of {counts.sum():,} labelled samples "
+        "are not learned from, and a score that is good without it may not be good with it"
+    ]
+
+
+def _known_codes(candidates: Candidates, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    references = candidates.references
+    codes = np.asarray(references.values[name])
+    return codes if name not in references.known else codes[references.known[name]]
 
 
 def _is_of(spec: MetricSpec, classes: Sequence[str]) -> bool:

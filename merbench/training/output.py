@@ -106,13 +106,18 @@ def _answers(candidates: Candidates, predictions: Predictions) -> pa.Table:
     return pa.table(columns)
 
 
-def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
-    """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
+def write_submission(path: Path, candidates: Candidates, predictions: Predictions) -> None:
+    """Write a submission as CSV."""
     table, text = submission_table(candidates, predictions), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.column_names)
     writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    write_text(folder / SUBMISSION, text.getvalue())
+    write_text(path, text.getvalue())
+
+
+def write_predictions(folder: Path, candidates: Candidates, predictions: Predictions) -> str:
+    """Write `submission.csv` and `probabilities.parquet` and return the SHA-256 of the former."""
+    write_submission(folder / SUBMISSION, candidates, predictions)
     with atomic_path(folder / PROBABILITIES) as temporary, arrow_file(temporary, "wb") as file:
         pq.write_table(probability_table(candidates, predictions), file)
     return sha256_file(folder / SUBMISSION)
@@ -139,8 +144,17 @@ def score_where_known(test: Candidates, submission: Path | pa.Table, intervals: 
         return None, str(error)
 
 
-def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> dict[str, Any]:
-    """Return the record of a run, ready for JSON; `files` are what was written of every seed."""
+def run_record(
+    run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles], detectors: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the record of a run, ready for JSON.
+
+    Args:
+        run: the run.
+        plan: what it learned from and answered.
+        files: what was written of every seed.
+        detectors: what was written of detectors of unknown classes.
+    """
     track, test, loaded = run.track, plan.test, plan.loaded
     tested = [seed.test for seed in run.seeds if seed.test is not None]
     only = run.parts[0] if len(run.parts) == 1 else None
@@ -172,7 +186,7 @@ def run_record(run: BaselineRun, plan: Plan, files: Mapping[int, SeedFiles]) -> 
         "runs": [_seed(seed, files[seed.seed]) for seed in run.seeds],
         "cross_validated": mean_and_deviation([seed.cross_validated for seed in run.seeds]),
         "test": mean_and_deviation(tested) if tested else None,
-        **({"hold_out": list(run.hold_out)} if run.hold_out else {}),
+        **({"hold_out": list(run.hold_out), "detectors": list(detectors)} if run.hold_out else {}),
         **({"warnings": list(run.warnings)} if run.warnings else {}),
         "inputs_digest": run.inputs_digest,
         "versions": versions() | {name: number for part in trained for name, number in part.versions.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,6 +16,9 @@ from merbench.training.declaration import Options
 from merbench.training.history import Values
 from merbench.training.protocol import CrossFit, Predictions
 from merbench.training.selection import Trial
+
+if TYPE_CHECKING:
+    from merbench.training.unknown.report import UnknownReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +90,7 @@ class BaselineRun:
         widths: numbers per row of every feature.
         files: SHA-256 of the baseline's files, by name.
         hold_out: classes that were not learned, whose samples are to look unknown.
+        unknown: how well detectors find them; None if none were held out, or references are withheld.
         inputs_digest: SHA-256 of what the models depend on, besides their seeds.
         n_resumed: models that an interrupted run had trained.
         wall_time_s: how long training and selection took.
@@ -108,6 +112,7 @@ class BaselineRun:
     widths: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     hold_out: tuple[str, ...] = ()
+    unknown: UnknownReport | None = None
     inputs_digest: str = ""
     n_resumed: int = 0
     wall_time_s: float = 0.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,14 @@ from merbench.files.writing import atomic_folder, write_text
 from merbench.report import ScoreReport
 from merbench.track import Track, load_track
 from merbench.training.history import OpenLog, TrainingHistory, joined, write_history
-from merbench.training.hold_out import KNOWN_TRACK, kebab, known_scores, without_classes, write_known_track
+from merbench.training.hold_out import (
+    KNOWN_TRACK,
+    hold_out_warnings,
+    kebab,
+    known_scores,
+    without_classes,
+    write_known_track,
+)
 from merbench.training.output import (
     ANSWERED,
     RECORD,
@@ -33,12 +41,14 @@ from merbench.training.output import (
     write_model,
     write_predictions,
 )
-from merbench.training.plan import Part, Plan, divided_groups, with_learning
+from merbench.training.plan import Part, divided_groups, with_learning
 from merbench.training.protocol import FoldEnsemble, Predictions, Setup
 from merbench.training.records import StoredRun, read_run
 from merbench.training.results import BaselineRun, PartRun, SeedRun
 from merbench.training.resume import Unfinished, unfinished
 from merbench.training.trainings import RunSettings, Trainings, Watched, selected_parts, trained_parts
+from merbench.training.unknown.runs import report_of, write_detected
+from merbench.training.unknown.scores import detected_by_run, wanted
 
 TRANSDUCTIVE = "transductive"
 """How the warning begins that models learn from samples that they answer."""
@@ -88,6 +98,7 @@ def run_baseline(
     settings = settings or RunSettings()
     original = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
     declared = without_classes(original, settings.hold_out) if settings.hold_out else original
+    wanted(settings.detectors)  # names that do not exist are reported before anything is trained
     trainings = Trainings(declared, baseline, settings)
     loaded = trainings.loaded
     require_engine(settings.engine)
@@ -95,12 +106,15 @@ def run_baseline(
     folder = Path(output) if output is not None else default_folder(declared, loaded.name, settings.hold_out)
     options, seeds = trainings.options, trainings.seeds
     require_free(folder, replace=replace)
-    plan = trainings.plan
+    _ = trainings.plan  # what cannot be learned is reported first
+    unknown_warnings = hold_out_warnings(original, settings.hold_out)
     if isinstance(loaded.build(options, Setup(seeds[0])), FoldEnsemble):
         require_matplotlib()
     with unfinished(folder, trainings.digest) as state:
+        run = _trained(trainings, state, Watched(progress, log))
         run = replaced(
-            _trained(trainings, state, Watched(progress, log)),
+            run,
+            warnings=(*run.warnings, *unknown_warnings),
             folder=folder,
             learning=settings.learning,
             preset=settings.preset,
@@ -110,7 +124,7 @@ def run_baseline(
         )
         require_free(folder, replace=replace)  # another program may have written meanwhile
         with atomic_folder(folder, replace=replace) as temporary:
-            return _written(temporary, run, plan, original, intervals=settings.intervals)
+            return _written(temporary, run, trainings, original)
 
 
 def kept_run(
@@ -130,6 +144,7 @@ def kept_run(
     """
     if (output / RECORD).is_file():
         declared = with_learning(track if isinstance(track, Track) else load_track(track), settings.learning)
+        declared = without_classes(declared, settings.hold_out) if settings.hold_out else declared
         trainings = Trainings(declared, baseline, settings)
         if not trainings.plan.test.hidden and (stored := stored_run(trainings, output)) is not None:
             return stored
@@ -201,12 +216,15 @@ def transductive(used: Sequence[tuple[pa.StringArray | None, pa.StringArray]], t
     ]
 
 
-def _written(folder: Path, run: BaselineRun, plan: Plan, original: Track, *, intervals: bool) -> BaselineRun:
+def _written(folder: Path, run: BaselineRun, trainings: Trainings, original: Track) -> BaselineRun:
     """Write a run into a folder, score every seed's submission once, and return the run with its scores."""
-    candidates, seeds = plan.test, run.seeds
-    if run.hold_out:
+    plan, intervals = trainings.plan, trainings.settings.intervals
+    candidates, seeds, detectors = plan.test, run.seeds, list[dict[str, Any]]()
+    found = detected_by_run(trainings, run) if run.hold_out else None
+    if found is not None:
         candidates = write_known_track(folder / KNOWN_TRACK, replaced(plan.test, track=original), run.hold_out)
         seeds = tuple(replaced(seed, predictions=known_scores(seed.predictions)) for seed in seeds)
+        detectors = write_detected(folder, candidates, run, found)
     files = _write_runs(folder, candidates, run, seeds)
     report, withheld = score_where_known(candidates, folder / SUBMISSION, intervals)
     others = (submission_table(candidates, seed.predictions) for seed in seeds[1:])
@@ -217,7 +235,9 @@ def _written(folder: Path, run: BaselineRun, plan: Plan, original: Track, *, int
         report=None if report is None else replaced(report, source=str(run.folder / SUBMISSION)),
         withheld=withheld,
     )
-    write_text(folder / RECORD, json_text(run_record(run, plan, files)))
+    if found is not None and report is not None:
+        run = replaced(run, unknown=report_of(folder, run, detectors, found.remark, intervals))
+    write_text(folder / RECORD, json_text(run_record(run, plan, files, detectors)))
     return run
 
 

@@ -51,6 +51,8 @@ class RunSettings:
         part_options: the same for the models of single parts, by the value that is left out; None is all samples.
         hold_out: classes that are not learned: the run answers how known every sample looks, and is scored by the
             track `ood-emotion`, which is written with it.
+        detectors: with classes that are held out, which detectors score how known samples look, by name, with settings
+            such as `knn:k=20`; none are all that the baseline allows.
         intervals: whether to resample when the submission is scored.
         workers: processes on this machine, between which the trainings of seeds and parts are shared.
         engine: `local`, or `dask://host:port`.
@@ -64,6 +66,7 @@ class RunSettings:
     options: Options = field(default_factory=dict)
     part_options: Mapping[str | None, Options] = field(default_factory=dict)
     hold_out: Sequence[str] = ()
+    detectors: Sequence[str] = ()
     intervals: bool = True
     workers: int = 1
     engine: str = "local"
@@ -71,6 +74,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"the number of workers must be at least 1, not {self.workers}")
+        if self.detectors and not self.hold_out:
+            raise UsageError("detectors score classes that are held out; name these, too: --hold-out CLASS, or each")
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +187,8 @@ class Trainings:
             "n_folds": self.n_folds,
             "device": self.settings.device,
         }
+        if self.settings.hold_out:
+            how["hold_out"] = [list(self.settings.hold_out), list(self.settings.detectors)]
         return inputs_digest(self.plan, how)
 
     def name(self, what: str, part: int) -> str:

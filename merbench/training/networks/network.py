@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, get_args
@@ -75,6 +76,9 @@ class Shape:
     modalities: Mapping[str, str] = field(default_factory=dict)
     several: frozenset[str] = frozenset()
 
+
+WATCHING: ContextVar[Callable[[NetworkBaseline, FeatureSet], None] | None] = ContextVar("WATCHING", default=None)
+"""Called with networks that predict, and what they are given: by whatever baseline they are a part of."""
 
 Make = Callable[[Shape], nn.Module]
 """Returns the network of one fold, or with `together` one of fold layers for all of them."""
@@ -176,24 +180,26 @@ class NetworkBaseline:
 
     def predict(self, test: FeatureSet) -> Predictions:
         """Predict with the mean of the outputs of all folds."""
+        if (watch := WATCHING.get()) is not None:
+            watch(self, test)
         outputs = self.outputs(test)
         return probabilities(
             {name: np.mean([part[name] for part in outputs], axis=0, dtype=np.float32) for name in outputs[0]},
             self.track,
         )
 
-    def outputs(self, test: FeatureSet) -> list[Outputs]:
-        """Return the raw outputs of every fold."""
+    def outputs(self, test: FeatureSet, around: Callable[[nn.Module], nn.Module] | None = None) -> list[Outputs]:
+        """Return the raw outputs of every fold; those of a module around each network, which may return others."""
         data, every = Data(test, self.kind, self.device, windows=self.windows), np.arange(len(test))
         outputs: list[Outputs] = []
         with deterministic(self.device):
             for network, folds in zip(self.networks, self._folds_of_networks(), strict=True):
                 model = Model(
-                    network,
+                    network if around is None else around(network),
                     layered=self.together,
                     half=self.schedule.half,
                     scaling=self._scaling_of(folds),
-                    labels=self.labels,
+                    labels=self.labels if around is None else None,
                 )
                 outputs += model.evaluated(data, [every] * len(folds))
         return outputs
