@@ -9,7 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,7 +101,7 @@ class Probe(nn.Module):
             logits = self._logits(replace(batch, inputs=inputs, complete={}))
             logits.register_hook(lambda _: self._count(batch))
             largest = (logits.float() / self.temperature).log_softmax(-1).amax(-1)[batch.real].sum()
-            gradients = torch.autograd.grad(largest, list(inputs.values()), allow_unused=True)
+            gradients: Sequence[Tensor | None] = torch.autograd.grad(largest, list(inputs.values()), allow_unused=True)
         moved = dict[str, Tensor]()
         for (name, x), gradient in zip(batch.inputs.items(), gradients, strict=True):
             step = torch.zeros_like(x) if gradient is None else gradient.sign()
@@ -118,7 +118,8 @@ class Probe(nn.Module):
         if isinstance(layer, FoldLinear):
             weights, biases = array(layer.weight), array(layer.bias)
             return [Layer(weights[fold].T, biases[fold, 0]) for fold in range(n_folds)]
-        bias = np.zeros(layer.out_features, np.float32) if layer.bias is None else array(layer.bias)
+        given: Tensor | None = layer.bias
+        bias = np.zeros(layer.out_features, np.float32) if given is None else array(given)
         return [Layer(array(layer.weight), bias)]
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+
 from merbench.corpus.candidates import Candidates
 from merbench.report import Report, ReportTable, Score
 from merbench.scoring import (
@@ -158,7 +160,7 @@ class HeldOut:
 
     def row(self, key: str) -> ClassesRow:
         """Return its row."""
-        [codes] = self.candidates.references.values.values()
+        [codes] = map(np.asarray, self.candidates.references.values.values())
         n_known = int((codes == 1).sum())
         values = tuple(self.values[name][key] for name in self.submissions)
         return ClassesRow(self.classes, n_known, len(codes) - n_known, values)
