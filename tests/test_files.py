@@ -342,6 +342,8 @@ def test_a_bare_name_never_means_a_folder_of_the_working_directory(
         find_folder(noun, "")
     with pytest.raises(UnknownName, match=r"the working directory has one: write \./new$"):
         find_folder(noun, "new")
+    with pytest.raises(UsageError, match=f"^{noun} 'x*': File name too long$"):
+        find_folder(noun, "x" * 300)
     monkeypatch.chdir("own")
     assert find_folder(noun, ".").resolve() == here / "own"
     with pytest.raises(UnknownName, match=rf"write \./{noun}\.toml$"):

@@ -60,10 +60,17 @@ def find_folder(noun: str, name_or_path: str | Path) -> Path:
 
     Raises:
         UnknownName: no such folder; the nearest name is given.
-        UsageError: two folders have the name; both are given. Or the folder has no declaration.
+        UsageError: two folders have the name; both are given. The folder has no declaration. The name is too long.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise UsageError(f"a {noun} is named by text or by the path of its folder, not by {name_or_path!r}")
+    try:
+        return _found(noun, name_or_path)
+    except OSError as error:
+        raise UsageError(f"{noun} '{name_or_path}': {error.strerror}") from error
+
+
+def _found(noun: str, name_or_path: str | Path) -> Path:
     file_name = f"{noun}.toml"
     if is_path(name_or_path):
         path = expanded(name_or_path)

@@ -630,7 +630,8 @@ GRIDS = [
 def _read_grids(path: Path) -> None:
     """Read the options of `merbench robustness` in a file, as the command does before it opens a corpus."""
     given: dict[str, list[str]] = {}
-    words = path.read_text(encoding="utf-8", errors="surrogateescape").split(" ")
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    words = text.replace("\0", "").split(" ")  # no argument has a zero byte
     for option, value in zip(words[::2], words[1::2], strict=False):
         given.setdefault(option, []).append(value)
     named_systems(given.get("--baseline", []), given.get("--set"), given.get("--preset"))
