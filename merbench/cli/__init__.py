@@ -29,6 +29,7 @@ from merbench.cli import (
     robustness,
     runs,
     scoring,
+    search,
     tracks,
     tune,
 )
@@ -42,6 +43,7 @@ COMMANDS = {
         baselines.baselines,
         baselines.run_baseline,
         tune.tune,
+        search.search,
         benchmark.benchmark,
         claims.claims,
         runs.predict,

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -37,7 +38,18 @@ class Scaling:
 
     @classmethod
     def of(cls, samples: FeatureSet, kind: Kind, learned: Sequence[Rows]) -> Scaling:
-        """Return the means and population deviations over all rows of the samples of every fold."""
+        """Return the means and population deviations over all rows of the samples of every fold.
+
+        They are computed once for the same object and rows, of which many networks may learn in turn.
+        """
+        known = _COMPUTED.setdefault(samples, {})
+        key = (kind, *(rows.tobytes() for rows in learned))
+        if key not in known:
+            known[key] = cls._of(samples, kind, learned)
+        return known[key]
+
+    @classmethod
+    def _of(cls, samples: FeatureSet, kind: Kind, learned: Sequence[Rows]) -> Scaling:
         sequences = samples.sequences if kind == "sequences" else vectors_of(samples)
         moments = {name: [part.select(rows).moments() for rows in learned] for name, part in sequences.items()}
         means, deviations = (
@@ -68,6 +80,9 @@ class Scaling:
     def undo(self, name: str, values: Tensor) -> Tensor:
         """Return standardised values `([F, ]…, d)` on their own scale, in place."""
         return values.mul_(_along(self.deviations[name], values)).add_(_along(self.means[name], values))
+
+
+_COMPUTED: WeakKeyDictionary[FeatureSet, dict[tuple[Any, ...], Scaling]] = WeakKeyDictionary()
 
 
 def _along(moment: Tensor, values: Tensor) -> Tensor:

@@ -52,3 +52,12 @@ def test_what_is_standardised_keeps_its_zeros_of_padding_and_of_missing_samples(
     vectors = Data(features).batch(torch.tensor([0, 1]), Scaling.of(features, "vectors", LEARNED).each(lambda m: m[1]))
     assert not vectors.inputs["x"][1].any()
     assert vectors.inputs["x"][0].any()
+
+
+def test_moments_of_the_same_samples_and_rows_are_computed_once() -> None:
+    features = samples()
+    first = Scaling.of(features, "sequences", LEARNED)
+    assert Scaling.of(features, "sequences", [rows.copy() for rows in LEARNED]) is first
+    for others in (Scaling.of(features, "vectors", LEARNED), Scaling.of(features, "sequences", LEARNED[:1])):
+        assert others.means["x"].tolist() != first.means["x"].tolist()
+    assert Scaling.of(samples(), "sequences", LEARNED) is not first
