@@ -150,25 +150,35 @@ class Cells(nn.Module):
         space: the space.
         operations: by the name of a cell, what makes its layers.
         genotype: None: it is searched.
+        copies: by the name of a cell, how many times its architecture follows itself, each with its own parameters.
     """
 
-    def __init__(self, space: Space, operations: Mapping[str, Operations], genotype: Genotype | None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        operations: Mapping[str, Operations],
+        genotype: Genotype | None,
+        copies: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         shapes = {} if genotype is not None else alpha_shapes(space)
         self.alphas = nn.ParameterDict({name: INITIAL * torch.randn(shape) for name, shape in shapes.items()})
-        self.names = {name: n for n, name in enumerate(space.cells)}
-        self.cells = nn.ModuleList(
-            CellNetwork(own, operations[name], None if genotype is None else genotype.cells[name], name)
-            for name, own in space.cells.items()
-        )
+        self.cells, self.starts = nn.ModuleList(), dict[str, int]()
+        for name, own in space.cells.items():
+            self.starts[name] = len(self.cells)
+            nodes = None if genotype is None else genotype.cells[name]
+            for _ in range((copies or {}).get(name, 1)):
+                self.cells.append(CellNetwork(own, operations[name], nodes, name))
 
     def weights(self) -> Weights:
         """Return the softmax of the alphas; nothing of a genotype."""
         return {name: alphas.softmax(1) for name, alphas in self.alphas.items()}
 
-    def forward(self, name: str, inputs: Mapping[str, Tensor], weights: Weights, *given: Any) -> list[Tensor]:
-        """Return the states of all nodes of a cell."""
-        states: list[Tensor] = self.cells[self.names[name]](inputs, weights, *given)
+    def forward(
+        self, name: str, inputs: Mapping[str, Tensor], weights: Weights, *given: Any, copy: int = 0
+    ) -> list[Tensor]:
+        """Return the states of all nodes of a cell, or of one of its copies."""
+        states: list[Tensor] = self.cells[self.starts[name] + copy](inputs, weights, *given)
         return states
 
 

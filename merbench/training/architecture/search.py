@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,8 +199,7 @@ class _Work:
 
     def _baseline(self, setup: Setup, **options: Any) -> SearchedBaseline:
         built = self.trainings.loaded.build({**self.options, **options}, setup)
-        found: SearchedBaseline = getattr(built, "built", built)
-        return found
+        return cast("SearchedBaseline", getattr(built, "built", None))
 
     def header(self) -> dict[str, Any]:
         """Return everything that results depend on, ready for JSON; how many there are is no part of it."""
