@@ -7,6 +7,10 @@ Peers, all of the same network and optimiser: every batch padded to the longest 
 batches of the same samples and lengths as merbench's, made before; the same batches, packed. The first two read the
 state after the last real row. Lower bound: the matrix products of the same steps on the same shapes, forwards and
 backwards, one row after the other, and nothing else.
+
+With --frames: an epoch of `abaw-fusion` on 200 videos of 1,000 frames of 512 numbers (valence and arousal, windows of
+1,000 frames, eight videos a step), against its recurrent layers alone, torch's own, forwards and backwards on the same
+rows.
 """
 
 from __future__ import annotations
@@ -20,13 +24,14 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import machine, race, seconds, table
 from merbench.track import load_track
-from merbench.training import FeatureSet, FoldEnsemble, Sequences, Setup, TrainingSet, load_baseline
+from merbench.training import Dialogues, FeatureSet, FoldEnsemble, Sequences, Setup, TrainingSet, load_baseline
 from merbench.training.networks.batches import Data
 from merbench.training.networks.layers import generator
 from merbench.training.networks.order import Order
 
 N, N_DEVELOPMENT, SHORTEST, LONGEST, WIDTH, HIDDEN, BATCH = 1000, 8, 50, 500, 64, 64, 32
-GRU = load_baseline("gru")
+GRU, FUSION = load_baseline("gru"), load_baseline("abaw-fusion")
+N_VIDEOS, N_FRAMES, FRAME_WIDTH, VIDEOS_OF_A_STEP = 200, 1000, 512, 8
 
 
 def training_data() -> TrainingSet:
@@ -123,12 +128,60 @@ def products(made: list[tuple[Tensor, Tensor, Tensor, Tensor]], epochs: int) -> 
             every[:, :HIDDEN].T @ every
 
 
+def videos() -> TrainingSet:
+    """Return videos of frames; one more, of a single frame, is the development set."""
+    rng = np.random.default_rng(0)
+    video = np.append(np.repeat(np.arange(N_VIDEOS), N_FRAMES), N_VIDEOS)
+    position = np.append(np.tile(np.arange(N_FRAMES), N_VIDEOS), 0)
+    values = rng.standard_normal((len(video), FRAME_WIDTH), dtype=np.float32)
+    ids = pa.array([f"{v:04d}/{p:05d}.jpg" for v, p in zip(video, position, strict=True)])
+    dialogues = Dialogues(video, position, np.zeros_like(video))
+    samples = FeatureSet(ids, {"frames": Sequences.of_vectors(values)}, dialogues=dialogues)
+    targets = {"valence": np.sin(position / 50), "arousal": np.cos(position / 50)}
+    return TrainingSet(load_track("abaw6-va"), samples, targets, selection="dev", development=video == N_VIDEOS)
+
+
+def fusion_epochs(train: TrainingSet, epochs: int) -> None:
+    """Train the baseline."""
+    options = FUSION.options("abaw6-va", {"epochs": epochs, "patience": 0, "batch_size": VIDEOS_OF_A_STEP})
+    baseline = FUSION.build(options, Setup(0, 1, "cpu"))
+    assert isinstance(baseline, FoldEnsemble)
+    baseline.fit_folds(train)
+
+
+def recurrent_epochs(rows: Tensor, epochs: int) -> None:
+    """Read videos `(n, L, d)` by the recurrent layers of the baseline, and take their gradients."""
+    hidden = FUSION.options("abaw6-va", {})["hidden"]
+    reader = nn.LSTM(FRAME_WIDTH, hidden, batch_first=True)
+    context = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
+    for _ in range(epochs):
+        for some in rows.split(VIDEOS_OF_A_STEP):
+            context(reader(some)[0])[0].sum().backward()
+
+
+def main_of_frames(epochs: int, rounds: int) -> None:
+    """Print how long an epoch on frames takes."""
+    train = videos()
+    rows = torch.from_numpy(train.features["frames"][train.learned]).view(N_VIDEOS, N_FRAMES, FRAME_WIDTH)
+    sides = {"merbench": lambda: fusion_epochs(train, epochs), "layers": lambda: recurrent_epochs(rows, epochs)}
+    times = race(sides, rounds)
+    print(f"{N_VIDEOS} videos of {N_FRAMES:,} × {FRAME_WIDTH}, {epochs} epochs; median of {rounds} rounds")
+    print(machine(["torch", "numpy"]) + f", {torch.get_num_threads()} threads\n")
+    names = {"merbench": "merbench, baseline `abaw-fusion`", "layers": "its recurrent layers alone"}
+    cells = [(names[name], seconds(time / epochs), f"{time / times['layers']:.2f}") for name, time in times.items()]
+    print(table(("", "an epoch", "layers = 1"), cells))
+
+
 def main() -> None:
     """Print the table of times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=2, help="epochs of every training")
     parser.add_argument("--rounds", type=int, default=3, help="trainings of each side that count")
+    parser.add_argument("--frames", action="store_true", help="time an epoch on frames of videos instead")
     arguments = parser.parse_args()
+    if arguments.frames:
+        main_of_frames(arguments.epochs, arguments.rounds)
+        return
     epochs, train = arguments.epochs, training_data()
     data = Data(train.samples, "sequences", targets=train.targets)
     similar, longest = (batches(data, train, bucketed=bucketed) for bucketed in (True, False))

@@ -1,4 +1,4 @@
-"""`merbench corpus list | info | verify | create | import | build`."""
+"""`merbench corpus list | info | verify | create | import | frames | build`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from merbench.corpus import Corpus, ExtractionRecord
     from merbench.corpus.folder import CorpusSummary, TargetSummary
 
-app = App("corpus", help="Corpora: list, show, verify, create, import, build.")
+app = App("corpus", help="Corpora: list, show, verify, create, import, frames, build.")
 
 
 @app.command("list")
@@ -145,6 +145,31 @@ def import_(
     imported = importer(release, output or own_folder(name), features=feature_folder, replace=force)
     _print_warnings(str(release), imported.warnings)
     _print_written(imported.corpus)
+
+
+@app.command()
+def frames(
+    corpus: options.Corpus,
+    feature: list[str] | None = option(
+        INPUT,
+        "--feature NAME",
+        "Feature of the corpus: the first has the frames, others are brought to their times; repeatable. "
+        "[default: all with frames]",
+    ),
+    output: options.HomeOutput = None,
+    force: options.Force = False,
+) -> None:
+    """Make a corpus of the frames of clips, with their references."""
+    from merbench.corpus import frame_corpus, own_folder
+
+    clips = merbench.open_corpus(corpus)
+    names = feature or [name for name in clips.features if clips.feature_shape(name)[2]]
+    if not names:
+        raise UsageError(
+            f"corpus '{clips.name}' has no feature with frames; `merbench extract` computes some from clips"
+        )
+    name = f"{clips.name}-frames"
+    _print_written(frame_corpus(output or own_folder(name), clips, names, name, replace=force))
 
 
 @app.command()

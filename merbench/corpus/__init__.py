@@ -7,6 +7,7 @@ from merbench.corpus.create import OwnFiles, add_features, create_corpus, write_
 from merbench.corpus.declaration import ExtractionRecord, Metadata
 from merbench.corpus.feature import Feature
 from merbench.corpus.folder import CORPORA, IMPORTERS, Corpus, open_corpus, own_folder, summarise, verify_corpus
+from merbench.corpus.frames import frame_corpus
 from merbench.corpus.importing import Imported, Release
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Release",
     "add_features",
     "create_corpus",
+    "frame_corpus",
     "open_corpus",
     "own_folder",
     "releases",

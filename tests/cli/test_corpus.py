@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from merbench.corpus import CORPORA, ExtractionRecord, Feature, add_features
@@ -140,6 +142,19 @@ features
     ]
     assert "\ncmu-mosei          label.npz [transcription-engchi-polish.csv]\n" in releases
     assert merbench("corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
+
+
+def test_frames_of_clips_become_a_corpus(home: Path, merbench: Command, tmp_path: Path) -> None:
+    merbench(CREATE)
+    message = "corpus 'mine' has no feature with frames; `merbench extract` computes some from clips\n"
+    assert merbench("corpus frames mine") == (2, "", message)
+    frames = pa.array([[[1.0], [2.0]], [[3.0]]], pa.list_(pa.list_(pa.float32(), 1)))
+    times = pa.array([[0.0, 0.5], [0.0]], pa.list_(pa.float64()))
+    table = pa.table({"sample_id": ["a", "c"], "values": frames, "times": times})
+    pq.write_table(table, tmp_path / "look.parquet")
+    merbench(f"{CREATE} --force --feature-file look.frames=look.parquet")
+    written = home / "corpora" / "mine-frames"
+    assert merbench("corpus frames mine") == (0, f"{written}: mine-frames 1.0, 3 samples (test 1, train 2)\n", "")
 
 
 def test_verify_lists_every_changed_file_and_leaves_with_3(home: Path, merbench: Command) -> None:

@@ -18,7 +18,7 @@ from released_tracks import Rows, imported, reported, submission, values, varian
 
 import merbench
 from merbench.cli import run
-from merbench.corpus import CORPORA, Imported
+from merbench.corpus import CORPORA, Feature, Imported, frame_corpus
 from merbench.errors import UsageError
 from merbench.track import Track, list_tracks, load_track
 
@@ -449,6 +449,27 @@ def test_multi_task_frames_count_where_they_are_annotated(files: Path) -> None:
     # AU1 in three frames: a hit, a false alarm, a miss. The others are never there.
     assert result["multilabel_f1"] == close(0.5 / 12)
     assert result["overall"] == close((pooled + 1) / 2 + 1 / 6 + 1 / 24)
+
+
+@pytest.mark.checks(BY_HAND, "mer-frames")
+def test_frames_of_clips_have_the_references_of_their_clip(files: Path) -> None:
+    ids = ["x", "y"]
+    clips = made_corpus(
+        files / "clips",
+        name="clips",
+        samples=pa.table({"sample_id": ids, "split": ["test_noise"] * 2}),
+        reference=pa.table({"sample_id": ids, "discrete": ["happy", "sad"], "valence": [1.0, -1.0]}),
+        features={"look.frames": Feature.from_frames(ids, [np.ones((2, 1))] * 2, [np.array([0.0, 0.1])] * 2)},
+    )
+    frame_corpus(CORPORA.home / "sample-frames", clips, ["look.frames"], "sample-frames")
+    rows = [("x/00001", "happy", 2), ("x/00002", "sad", 0), ("y/00001", "sad", -2), ("y/00002", "sad", 0)]
+    result = values("mer-frames", submission(files, "sample_id discrete valence", rows))
+    # Happy: found once of two, precise: 2/3. Sad: found twice, once too often: 4/5. Two frames of each.
+    weighted_f1 = (2 / 3 + 4 / 5) / 2
+    # References 1, 1, -1, -1 and answers 2, 0, -2, 0: covariance 1, variances 1 and 2, equal means.
+    assert result["weighted_f1"] == close(weighted_f1)
+    assert result["overall"] == close((weighted_f1 + 2 / 3) / 2)
+    assert result["macro_f1"] == close((2 / 3 + 4 / 5) / 6)
 
 
 def write_video(files: Path, name: str, *lines: str) -> None:
