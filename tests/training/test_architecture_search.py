@@ -143,7 +143,7 @@ def test_it_can_be_searched_only(small_track: SmallTrack, tmp_path: Path, capsys
     assert run(["search", track, "--random", "0", "--device", "cpu", *given, "-o", str(folder)]) == 0
     assert "the last epoch of the search" in capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} == {
-        "search.json", "search.jsonl", "search.md", "search.png", "search.svg", "genotype.toml", "alphas.json"
+        "search.json", "search.jsonl", "search.md", "search.svg", "genotype.toml", "alphas.json"
     }  # fmt: skip
 
 

@@ -121,6 +121,8 @@ SMALL = {
     **{name: ["hidden=4"] for name in ("gru", "context-gru", "gcnet")},
     "attention": ["hidden=[4]"],
     "iteach-net": ["hidden=8"],
+    "after-mfas": ["channels=4", "search_epochs=1"],
+    "after-rmnas": ["hidden=8", "search_epochs=1"],
     "ae": ["embedding=4", "hidden=4", "layers=[4]"],
     "emt-dlfr": ["hidden=8", "recurrent=4", "encoding=4", "units=4"],
     "cpm-net": ["latent=4", "answer_epochs=2"],
@@ -177,13 +179,13 @@ LACKING = ("ae", "gcnet", "emt-dlfr", "cpm-net", "dcca", "imputation")
 """One baseline of each kind of those that learn from samples that lack features."""
 
 ODD: list[Any] = [
-    pytest.param("gru", {"lengths": [0 if i % 5 == 0 else 3 for i in range(N)]}, id="some sequences have length 0"),
-    pytest.param("gru", {"lengths": [0] * N}, id="all sequences have length 0"),
+    *(pytest.param(name, {"lengths": [0 if i % 5 == 0 else 3 for i in range(N)]}, id=f"some sequences have length 0, {name}") for name in ("gru", "after-mfas")),
+    *(pytest.param(name, {"lengths": [0] * N}, id=f"all sequences have length 0, {name}") for name in ("gru", "after-mfas")),
     *(pytest.param(name, {"n": 1500, "dialogue": ["d"] * 1000 + [f"e{i // 8}" for i in range(500)], "position": list(range(1500))}, id=f"a dialogue of 1,000 utterances, {name}", marks=pytest.mark.slow) for name in ("context-gru", "gcnet")),
     pytest.param("context-gru", {"dialogue": pa.nulls(N, pa.string()), "position": pa.nulls(N, pa.int64())}, id="no dialogue is known"),
     *(pytest.param(name, {"emotion": ["calm"] * N_TRAIN + ["glad"] * (N - N_TRAIN)}, id=f"one class in training, {name}") for name in ("logistic", "attention", "gru", "majority")),
     *(pytest.param(name, {"emotion": ["glad"] * 4 + ["calm"] * (N - 4), "speaker": ["a"] * 4 + [f"b{i % 7}" for i in range(N - 4)]}, id=f"one class in a fold, {name}") for name in ("logistic", "attention")),
-    *(pytest.param(name, {"dialogue": [f"d{i}" for i in range(N)], "position": [0] * N}, id=f"dialogues of one utterance, {name}") for name in ("gcnet", "iteach-net")),
+    *(pytest.param(name, {"dialogue": [f"d{i}" for i in range(N)], "position": [0] * N}, id=f"dialogues of one utterance, {name}") for name in ("gcnet", "iteach-net", "after-rmnas")),
     *(pytest.param(name, {"having": {"face": range(N_TRAIN, N - 2), "voice": range(4, N - 2)}}, id=f"no face in training, and some without anything, {name}") for name in LACKING),
     pytest.param("majority", {"further": '[[training.corruptions]]\nname = "gcnet_missing"\nrate = 0.5'}, id="features corrupted for a baseline that reads none"),
     pytest.param("pseudo-label", {"emotion": ["calm"] * N_TRAIN + ["glad"] * (N - N_TRAIN), "further": 'training.unlabelled = ["test"]'}, id="one class in training, pseudo-label"),

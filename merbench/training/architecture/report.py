@@ -7,7 +7,7 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -159,8 +159,3 @@ class ArchitectureReport(Report):
                 "no difference is the expected result on small data",
             ]
         return [*lines, *self.remarks, f"signature: {self.signature}"]
-
-
-def ranks(values: Sequence[float]) -> int:
-    """Return the rank of the first of some means, from 1: how many are better, and one."""
-    return 1 + sum(value > values[0] for value in values[1:])

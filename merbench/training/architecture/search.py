@@ -29,10 +29,10 @@ from merbench.files.journal import Journal, journal_lines, require_same_run
 from merbench.files.reading import sha256_bytes
 from merbench.files.writing import write_text
 from merbench.intervals import percentile_interval
-from merbench.resampling import poisson_weights
+from merbench.resampling import poisson_weights, rounded
 from merbench.student import student_quantile
 from merbench.track import Track, load_track
-from merbench.training.architecture.report import FOUND, PERMUTED, ArchitectureReport, Candidate, Gap, ranks
+from merbench.training.architecture.report import FOUND, PERMUTED, ArchitectureReport, Candidate, Gap
 from merbench.training.architecture.space import Space, decoded, permuted, random_genotypes
 from merbench.training.declaration import Options, list_baselines
 from merbench.training.output import versions
@@ -409,9 +409,11 @@ def rank_interval(values: NDArray[np.float64], key: str) -> tuple[int, int, int]
     """
     blocks = poisson_weights(f"ranks|{key}", values.shape[1], N_RESAMPLES)
     weights = np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
-    drawn = [[math.fsum(row * own) for own in values] for row in weights[weights.sum(1) > 0]]
-    interval = percentile_interval([float(ranks(row)) for row in drawn], 0.95)
-    return ranks([math.fsum(own) for own in values]), int(interval.low), int(interval.high)
+    weights = np.vstack([np.ones(values.shape[1]), weights[weights.sum(1) > 0]])
+    sums = rounded((weights[:, None] * values).sum(-1))
+    drawn = 1 + (sums[:, 1:] > sums[:, :1]).sum(1)
+    interval = percentile_interval(drawn[1:].astype(np.float64), 0.95)
+    return int(drawn[0]), int(interval.low), int(interval.high)
 
 
 def _write(folder: Path, report: ArchitectureReport, alphas: Mapping[str, Any]) -> None:
@@ -421,5 +423,4 @@ def _write(folder: Path, report: ArchitectureReport, alphas: Mapping[str, Any]) 
     write_text(folder / ALPHAS, json.dumps(alphas, indent=1, sort_keys=True) + "\n")
     loss = np.array(report.loss)[:, None]
     value = np.array([np.nan if item is None else item for item in report.value])[:, None]
-    for form in ("svg", "png"):
-        training_curve(folder / f"search.{form}", loss, value, (len(loss),), value_name=report.ranking)
+    training_curve(folder / "search.svg", loss, value, (len(loss),), value_name=report.ranking)
