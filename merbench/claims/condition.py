@@ -27,13 +27,17 @@ from merbench.training.plan import Plan
 from merbench.training.records import StoredRun
 from merbench.training.samples import FeatureCorruption, FeatureSet
 from merbench.training.stored_models import open_models
+from merbench.training.unknown.detectors import DETECTORS, detector
+from merbench.training.unknown.scores import FIRST
 
-RATE, PATTERN = "rate", "pattern"
+RATE, PATTERN, HOLD_OUT = "rate", "pattern", "hold_out"
 
 
 @dataclass(frozen=True)
 class Condition:
     """What is done to the features of test samples: nothing, or a corruption with one or several values of a parameter.
+
+    Classes that are held out in turn are the values of `hold_out`, without a step.
 
     Attributes:
         steps: the corruption with every value; None where it changes nothing.
@@ -98,6 +102,10 @@ def condition_of(claim: Claim, place: Place) -> Condition:
         UsageError: a parameter is not allowed; the claim is not about a difference of scores, or needs several values.
     """
     sides = [side for name in ("system", "control") if (side := getattr(claim, name, None)) is not None]
+    if place.hold_out:
+        return _held_out(claim, place, sides)
+    if detectors := [side.detector for side in sides if side.detector]:
+        raise UsageError(f"detector {listed(detectors)} needs classes that are held out: `hold_out` of the place")
     if place.condition and getattr(claim, "is_over_seeds", False):
         raise UsageError("a condition is for differences of a metric, and not for numbers and diagnostics")
     condition = _declared(place) if place.condition else Condition()
@@ -111,6 +119,27 @@ def condition_of(claim: Claim, place: Place) -> Condition:
             "of which has a modality more than another"
         )
     return condition
+
+
+def _held_out(claim: Claim, place: Place, sides: Sequence[Side]) -> Condition:
+    """Return the classes of a place that are held out in turn, as the values of a condition that changes nothing."""
+    if place.condition or isinstance(claim, Monotone) or getattr(claim, "is_over_seeds", False):
+        raise UsageError("classes are held out for differences of a metric, without a condition")
+    if len(set(place.hold_out)) < len(place.hold_out):
+        raise UsageError(f"hold_out: a class is named twice: {listed(list(place.hold_out))}")
+    for side in sides:
+        detector(side.detector or FIRST)
+    return Condition((None,) * len(place.hold_out), HOLD_OUT, place.hold_out)
+
+
+def detectors_of(claim: Claim) -> list[str]:
+    """Return the detectors that runs have to compute for a claim; none are all, among which those without settings are.
+
+    Both sides need the same, so that they are of one run where nothing else differs.
+    """
+    sides = [side for name in ("system", "control") if (side := getattr(claim, name, None)) is not None]
+    names = [side.detector or FIRST for side in sides]
+    return [] if set(names) <= set(DETECTORS) else sorted(set(names))
 
 
 def _declared(place: Place) -> Condition:

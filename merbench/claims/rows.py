@@ -36,6 +36,7 @@ from merbench.files.paths import find_folder, list_folders
 from merbench.track import Track, load_track
 from merbench.training.claim import Claim, Exact, Inequality, Monotone, NonInferiority, Place, Published, Scored, Side
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, load_baseline, read_baseline
+from merbench.training.hold_out import KNOWN_TRACK, target_of_classes
 from merbench.training.plan import with_learning
 
 
@@ -177,7 +178,7 @@ def _rows_of_claim(claimant: Claimant, claim: Claim, where: str, problems: list[
             problem(f".{name}", error)
             return
     for n, (place, name) in enumerate(zip(claim.on, place_names(claim), strict=True)):
-        track, key, why = None, "", ""
+        track, shown, key, why = None, None, "", ""
         try:
             condition = condition_of(claim, place)
         except UsageError as error:
@@ -189,13 +190,16 @@ def _rows_of_claim(claimant: Claimant, claim: Claim, where: str, problems: list[
             for _, side in claimant.sides(claim).values():
                 for step in condition.steps:
                     with_learning(declared, condition.learning(place, side, step))
-            key = _diagnostic(claim) or metric_key(track, claim.metric)
+            if place.hold_out:
+                target_of_classes(declared, place.hold_out[:1])
+            shown = load_track(KNOWN_TRACK) if place.hold_out else track
+            key = _diagnostic(claim) or metric_key(shown, claim.metric)
         except UsageError as error:
             if track is not None or not isinstance(error, UnknownName):
                 problem(f".on[{n}]", error)
                 continue
             why = str(error)  # tracks of one's own may be elsewhere
-        result = Result(*about, _check_text(claim, track, key), name, UNCHECKED, why=why, failed=bool(why))
+        result = Result(*about, _check_text(claim, shown, key), name, UNCHECKED, why=why, failed=bool(why))
         yield Row(claimant, claim, result, place, track, key)
 
 

@@ -16,7 +16,14 @@ from statistics import fmean, variance
 from typing import Any
 
 from merbench.charts import require_matplotlib
-from merbench.claims.condition import Condition, condition_of, corrupted_submissions, require_modalities
+from merbench.claims.condition import (
+    HOLD_OUT,
+    Condition,
+    condition_of,
+    corrupted_submissions,
+    detectors_of,
+    require_modalities,
+)
 from merbench.claims.report import Measured
 from merbench.claims.stored import given_options
 from merbench.corpus.candidates import Candidates
@@ -29,8 +36,9 @@ from merbench.scoring.comparison import with_metric
 from merbench.significance import t_ends
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
-from merbench.training.claim import Monotone, Place, Published, Scored, Side
+from merbench.training.claim import Inequality, Monotone, NonInferiority, Place, Published, Scored, Side
 from merbench.training.declaration import read_baseline
+from merbench.training.hold_out import hold_out_warnings, without_classes
 from merbench.training.plan import Plan, with_learning
 from merbench.training.protocol import Setup, Storable
 from merbench.training.records import StoredRun, read_run
@@ -39,6 +47,9 @@ from merbench.training.selection import ranking_signs
 from merbench.training.trainings import RunSettings, Trainings
 from merbench.training.tuning.result import BEST
 from merbench.training.tuning.trials import SearchSettings, require_optuna, tune
+from merbench.training.unknown.detectors import detector
+from merbench.training.unknown.runs import stored_held_out
+from merbench.training.unknown.scores import FIRST
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +73,9 @@ class KeptRun:
     @cached_property
     def trainings(self) -> Trainings:
         """Its trainings."""
-        return Trainings(with_learning(self.track, self.settings.learning), self.baseline, self.settings)
+        track = with_learning(self.track, self.settings.learning)
+        track = without_classes(track, self.settings.hold_out) if self.settings.hold_out else track
+        return Trainings(track, self.baseline, self.settings)
 
     @cached_property
     def folder(self) -> Path:
@@ -164,6 +177,8 @@ class Check:
 
     def _compared(self, chosen: Sequence[Sequence[StoredRun]]) -> Measured:
         """Return the difference between the sides; of a monotone claim that between two values of a condition."""
+        if self.condition.parameter == HOLD_OUT:
+            return self._detected(chosen)
         test = replace(self.plan.test, track=with_metric(self.plan.track, self.key))  # nothing else is resampled
         how = replace(resampling_of(test).in_range(), method="t")
         drawn = [
@@ -179,6 +194,31 @@ class Check:
         n = len(self.condition.values)
         remark = "area over rates" if self.condition.is_area else f"mean of {n} conditions" if n > 1 else ""
         return self._difference(sides, (sides[0].values[self.key], sides[1].values[self.key]), how, remark)
+
+    def _detected(self, chosen: Sequence[Sequence[StoredRun]]) -> Measured:
+        """Return the difference between two detectors, or systems, of the mean over classes that are held out in turn.
+
+        Detectors of the same runs are paired by seeds as well.
+        """
+        claim = self.claim
+        assert isinstance(claim, Inequality | NonInferiority) and claim.control is not None
+        is_paired = [run.folder for run in chosen[0]] == [run.folder for run in chosen[1]]
+        sides, how = list[SeedDraws](), None
+        for name, side, runs in zip(("system", "control"), (claim.system, claim.control), chosen, strict=True):
+            drawn = []
+            for run in runs:
+                held_out = stored_held_out(run)
+                test = replace(held_out.candidates, track=with_metric(held_out.candidates.track, self.key))
+                how = replace(resampling_of(test).in_range(), method="t")
+                submissions = held_out.submissions[detector(side.detector or FIRST).label]
+                own = [replace(each, candidates=test) for each in submissions]
+                drawn.append(seed_draws(own, "system" if is_paired else name, how))
+            sides.append(weighted_sum(drawn, self.condition.summed))
+        assert how is not None
+        values = sides[0].values[self.key], sides[1].values[self.key]
+        n = len(self.condition.values)
+        remark = f"mean over {n} classes held out in turn" if n > 1 else ""
+        return self._difference([weighted_sum(sides, (1.0, -1.0))] if is_paired else sides, values, how, remark)
 
     def _weakest(self, drawn: Sequence[SeedDraws], how: Resampling) -> Measured:
         """Return the difference between two values of a condition that decides."""
@@ -207,7 +247,7 @@ class Check:
         """Return a difference with its interval, positive where the first of two values is the better one."""
         difference = drawn[0].values[self.key] - sum(each.values[self.key] for each in drawn[1:])
         low, high = seed_interval(self.key, drawn, how)
-        is_higher = {spec.key: spec.metric.higher_is_better for spec in self.plan.track.metrics}
+        is_higher = {spec.key: spec.metric.higher_is_better for spec in how.candidates.track.metrics}
         if not is_higher.get(self.key, True):
             difference, low, high = -difference, None if high is None else -high, None if low is None else -low
         return Measured((difference,), low, high, self.key, *values, remark)
@@ -274,7 +314,7 @@ def check_of(
     """
     condition, (device, root) = condition_of(claim, place), how
 
-    def runs(folder: Path, side: Side, step: Step | None) -> tuple[KeptRun, ...]:
+    def runs(folder: Path, side: Side, step: Step | None, held_out: Sequence[str]) -> tuple[KeptRun, ...]:
         declared = read_baseline(folder)
         settings = RunSettings(
             preset=side.preset,
@@ -283,16 +323,24 @@ def check_of(
             seeds=list(range(claim.seeds if declared.uses_seed else 1)),
             features=side.features or place.features,
             options=given_options(declared, side, place),
+            hold_out=held_out,
+            detectors=detectors_of(claim) if held_out else (),
             intervals=False,
         )
         return tuple(_runs(KeptRun(track, folder.absolute(), settings, side.trials, root), side))
 
-    by_side = tuple(tuple(runs(folder, side, step) for step in condition.steps) for folder, side in sides)
+    classes = [(label,) for label in place.hold_out] or [()] * len(condition.steps)
+    values = list(zip(condition.steps, classes, strict=True))
+    by_side = tuple(tuple(runs(folder, side, *each) for each in values) for folder, side in sides)
     check = Check(claim, key, by_side[0][0][0].trainings.plan, condition, by_side)
     test = check.plan.test
     if test.hidden:
         raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
     _ = test.references  # withheld ones are reported before anything is trained
+    for label in place.hold_out:
+        hold_out_warnings(track, [label])  # a class of no test sample is reported before anything is trained
+    if place.hold_out and any(side.trials for _, side in sides):
+        raise UsageError("options are not searched where classes are held out")
     if any(side.trials for _, side in sides):
         require_optuna()
         require_matplotlib()

@@ -162,6 +162,8 @@ def place_names(claim: Claim) -> list[str]:
         name = place.track + (f" ({', '.join(place.features)})" if place.features else "")
         if place.training:
             name += f", training {', '.join(_texts(place.training))}"
+        if place.hold_out:
+            name += f" without {', '.join(place.hold_out)}" + (" in turn" if len(place.hold_out) > 1 else "")
         if place.condition:
             parameters = {key: value for key, value in place.condition.items() if key != "corruption"}
             name += f" under {', '.join([str(place.condition.get('corruption')), *_texts(parameters)])}"
@@ -253,6 +255,8 @@ def scored_signature(
         "merbench": minor_version(),
         **{name: side_signature(folder, side, place) for name, (folder, side) in sides.items()},
     }
+    if place.hold_out:
+        signature["hold_out"] = json.dumps(place.hold_out)
     if place.condition:
         signature["condition"] = json.dumps(place.condition, sort_keys=True, default=str)
     if track is None:

@@ -30,6 +30,7 @@ class Side(Declaration):
     # keys of the track's `[training]` that differ, besides those of the place
     training: dict[str, Any] = Field(default={})
     weights: Weights | None = None  # None: those of the condition
+    detector: str = ""  # where classes are held out: how known samples look, such as `energy`; empty: `msp`
 
 
 class Place(Declaration):
@@ -44,6 +45,8 @@ class Place(Declaration):
     # `corruption` and its parameters, one of which may have several values: done to the features of the test samples;
     # and `weights`; empty: nothing is done
     condition: dict[str, Any] = Field(default={})
+    # each of these classes is held out in turn, and the metric is that of `ood-emotion`; the mean over them is claimed
+    hold_out: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class _Claim(Declaration):
