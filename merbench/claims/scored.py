@@ -38,7 +38,7 @@ from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
 from merbench.training.claim import Inequality, Monotone, NonInferiority, Place, Published, Scored, Side
 from merbench.training.declaration import read_baseline
-from merbench.training.hold_out import hold_out_warnings, without_classes
+from merbench.training.hold_out import require_unknown, without_classes
 from merbench.training.plan import Plan, with_learning
 from merbench.training.protocol import Setup, Storable
 from merbench.training.records import StoredRun, read_run
@@ -338,7 +338,7 @@ def check_of(
         raise WithheldReference(f"{track.id}: which samples of split '{test.split}' are scored is secret")
     _ = test.references  # withheld ones are reported before anything is trained
     for label in place.hold_out:
-        hold_out_warnings(track, [label])  # a class of no test sample is reported before anything is trained
+        require_unknown(replace(test, track=track), [label])
     if place.hold_out and any(side.trials for _, side in sides):
         raise UsageError("options are not searched where classes are held out")
     if any(side.trials for _, side in sides):

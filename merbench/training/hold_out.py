@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from merbench.corpus import Contents, Metadata, write_corpus
 from merbench.corpus.candidates import Candidates, open_candidates
@@ -93,31 +94,22 @@ def without_classes(track: Track, classes: Sequence[str]) -> Track:
     )
 
 
+class NothingUnknown(UsageError):
+    """No test sample is of a class that is held out, or all are."""
+
+
 def hold_out_warnings(track: Track, classes: Sequence[str]) -> list[str]:
     """Return what a reader of the scores must know: that the most frequent class is held out.
 
-    Raises:
-        UsageError: no test sample is of a class that is held out, or none is of another one.
+    Only references of training samples are read.
     """
     if not classes:
         return []
     name = target_of_classes(track, classes)
-    labels, held = track.targets[name].classes, {track.targets[name].classes.index(label) for label in classes}
-    try:
-        of_test = _known_codes(open_candidates(track, "test"), name)
-    except WithheldReference:
-        of_test = None
-    if of_test is not None:
-        if absent := [labels[code] for code in sorted(held) if code not in of_test]:
-            raise UsageError(f"{track.id}: no sample of split 'test' is of {listed(absent)}: nothing is unknown there")
-        if not set(of_test.tolist()) - held:
-            raise UsageError(
-                f"{track.id}: all samples of split 'test' are of {listed(list(classes))}: nothing is known"
-            )
-    codes = training_set(training_candidates(track), ()).targets[name]
+    labels, codes = track.targets[name].classes, training_set(training_candidates(track), ()).targets[name]
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
     most = int(counts.argmax())
-    if most not in held:
+    if labels[most] not in classes:
         return []
     return [
         f"the most frequent class, {labels[most]}, is held out: {counts[most]:,} of {counts.sum():,} labelled samples "
@@ -125,10 +117,33 @@ def hold_out_warnings(track: Track, classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _known_codes(candidates: Candidates, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-    references = candidates.references
-    codes = np.asarray(references.values[name])
-    return codes if name not in references.known else codes[references.known[name]]
+def require_unknown(test: Candidates, classes: Sequence[str]) -> None:
+    """Raise `NothingUnknown` where no sample is of a class that is held out, or none of another one.
+
+    References of the samples are read.
+    """
+    name = target_of_classes(test.track, classes)
+    _, codes = _known_codes(test, name)
+    labels = test.track.targets[name].classes
+    present = {labels[code] for code in codes.tolist()}
+    if absent := [label for label in classes if label not in present]:
+        raise NothingUnknown(
+            f"{test.track.id}: no sample of split '{test.split}' is of {listed(absent)}: nothing is unknown there"
+        )
+    if present <= set(classes):
+        raise NothingUnknown(
+            f"{test.track.id}: all samples of split '{test.split}' are of {listed(list(classes))}: nothing is known"
+        )
+
+
+def _known_codes(test: Candidates, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the rows of the candidates that count, and the codes of their references."""
+    references = test.references
+    rows, codes = references.index, np.asarray(references.values[name])
+    if name not in references.known:
+        return rows, codes
+    known = references.known[name]
+    return rows[known], codes[known]
 
 
 def _is_of(spec: MetricSpec, classes: Sequence[str]) -> bool:
@@ -185,12 +200,11 @@ def write_known_track(folder: Path, test: Candidates, classes: Sequence[str]) ->
 
 def _references(test: Candidates, name: str, classes: Sequence[str]) -> pa.Table | None:
     try:
-        references = test.references
+        rows, codes = _known_codes(test, name)
     except WithheldReference:
         return None
-    labels, codes = test.track.targets[name].classes, np.asarray(references.values[name])
-    rows = references.index if name not in references.known else references.index[references.known[name]]
-    codes = codes if name not in references.known else codes[references.known[name]]
+    require_unknown(test, classes)
+    labels = test.track.targets[name].classes
     texts = [UNKNOWN if labels[code] in classes else KNOWN for code in codes.tolist()]
     return pa.table({ID: test.ids.take(pa.array(rows)), SCORE: texts})
 

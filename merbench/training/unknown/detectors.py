@@ -176,7 +176,8 @@ def shaped(features: Floats, percentile: float, form: str) -> Floats:
 
     Of d features, d - round(d · percentile / 100) are kept, and all that equal the smallest of these. `p` leaves
     them as they are, `s` multiplies them by exp(sum of all / sum of kept ones), and `b` makes each that is not 0
-    the sum of all divided by how many these are.
+    the sum of all divided by how many these are. The ratio of sums is within 1 and d / kept ones, as it is of
+    features that are not negative: of others it has no bound.
     """
     d = features.shape[1]
     n_removed = min(round(d * percentile / 100), d - 1)
@@ -193,7 +194,8 @@ def shaped(features: Floats, percentile: float, form: str) -> Floats:
         filled = kept != 0
         return np.asarray(filled * (total / np.maximum(filled.sum(axis=1), 1))[:, None], features.dtype)
     left = kept @ ones
-    kept *= np.exp(total / np.where(left == 0, 1, left))[:, None]
+    ratio = (total / np.where(left == 0, 1, left)).clip(1, d / (d - n_removed))
+    kept *= np.exp(ratio)[:, None]
     return kept
 
 

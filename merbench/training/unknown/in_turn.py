@@ -10,7 +10,7 @@ from merbench.errors import UsageError, listed
 from merbench.targets.categorical import CategoricalTarget
 from merbench.track import Track, load_track
 from merbench.training.declaration import load_baseline
-from merbench.training.hold_out import hold_out_warnings, kebab
+from merbench.training.hold_out import NothingUnknown, kebab
 from merbench.training.records import StoredRun
 from merbench.training.run import default_folder, kept_run
 from merbench.training.trainings import RunSettings
@@ -54,7 +54,8 @@ def hold_out_in_turn(
 ) -> RunsInTurn:
     """Run a baseline without each class of a track in turn, and report the mean scores of the detectors.
 
-    A class that no test sample is of is left out. What is there already of an interrupted call is not trained again.
+    A class that no test sample is of is left out, which shows when all are answered. What is there already of an
+    interrupted call is not trained again.
 
     Args:
         track: a name, a folder, or a loaded track.
@@ -69,24 +70,20 @@ def hold_out_in_turn(
         WithheldReference: the references of the test samples are withheld.
     """
     declared, settings = track if isinstance(track, Track) else load_track(track), settings or RunSettings()
-    classes, problems = list[str](), list[str]()
-    for label in classes_in_turn(declared):
-        try:
-            hold_out_warnings(declared, [label])
-            classes.append(label)
-        except UsageError as error:
-            problems.append(str(error))
-    if not classes:
-        raise UsageError(*problems)
-    name = load_baseline(baseline).name
+    name, problems = load_baseline(baseline).name, list[str]()
     folder = default_folder(declared, name, [EACH]) if output is None else Path(output)
-    folders = {label: folder / kebab(label) for label in classes}
+    folders = {label: folder / kebab(label) for label in classes_in_turn(declared)}
     _require_free(folder, {path.name for path in folders.values()}, replace_runs=replace_runs)
     runs = []
     for label, path in folders.items():
         own = replace(settings, hold_out=[label], intervals=False)
         shown = named_progress(progress, f"without {label}")
-        runs.append(kept_run(declared, baseline, own, output=path, progress=shown))
+        try:
+            runs.append(kept_run(declared, baseline, own, output=path, progress=shown))
+        except NothingUnknown as error:
+            problems.append(str(error))
+    if not runs:
+        raise UsageError(*problems)
     warnings = [str(each) for run in runs for each in run.content.get("warnings", ())]
     report = unknown_report(
         [stored_held_out(run) for run in runs],

@@ -197,3 +197,16 @@ def test_settings_are_checked_all_at_once() -> None:
     ]
     with pytest.raises(UnknownName, match="no detector named 'energi'; did you mean 'energy'"):
         d.detector("energi")
+
+
+def test_scores_are_finite_for_features_of_any_sign_and_for_zeros() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(0, 3, (300, 40)).astype(np.float32)
+    features[:2] = 0
+    layer = d.Layer(rng.normal(0, 1, (3, 40)).astype(np.float32), np.zeros(3, np.float32))
+    known = d.Known(features, rng.integers(0, 3, 300), layer)
+    # the largest of 40 sum to about what is left of all, which is then divided by almost nothing
+    for name, each in d.DETECTORS.items():
+        scores = each.fitted(known)(features, layer.logits(features))
+        assert scores.shape == (300,) and scores.dtype == np.float64 and np.isfinite(scores).all(), name
+    assert (d.shaped(np.array([[-1.0, -2.0, 1e-9]]), 65, "s") <= 1e-9 * math.exp(3)).all()
