@@ -329,7 +329,7 @@ def check_of(
         )
         return tuple(_runs(KeptRun(track, folder.absolute(), settings, side.trials, root), side))
 
-    classes = [(label,) for label in place.hold_out] or [()] * len(condition.steps)
+    classes: list[tuple[str, ...]] = [(label,) for label in place.hold_out] or [()] * len(condition.steps)
     values = list(zip(condition.steps, classes, strict=True))
     by_side = tuple(tuple(runs(folder, side, *each) for each in values) for folder, side in sides)
     check = Check(claim, key, by_side[0][0][0].trainings.plan, condition, by_side)

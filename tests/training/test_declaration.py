@@ -83,6 +83,7 @@ def test_a_baseline_around_another_one_takes_what_that_one_takes(tmp_path: Path)
 def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
+        "after-rg": ((), {"base": "base_options"}),
         "attention-topn": (("ranking", "fusion"), {}),
         "cpm-net": ((), {}),
         "dcca": (("components", "linear model"), {}),
