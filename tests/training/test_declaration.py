@@ -94,6 +94,7 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
         "mmin": (("teacher", "network"), {}),
         "modality-dropout": ((), {"base": "base_options"}),
         "nmer": (("teacher", "network"), {}),
+        "pico": ((), {"base": "base_options"}),
         "pseudo-label": (("teacher", "student"), {"base": "base_options"}),
     }
     folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}own_loop = true\ntrains = {{ nmae = "depth" }}\n')

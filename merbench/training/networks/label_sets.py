@@ -156,7 +156,7 @@ class SetNetwork(nn.Module):
         self.network = base.make(shape)
         if isinstance(self.network, Remembers):
             raise UsageError("the base remembers the samples that it learns from, and changes what it learns itself")
-        self.remembered = Samples()
+        self.remembered: Any = Samples()
 
     def remember_sets(self, sets: Mapping[str, Tensor], learned: Sequence[Tensor], *, layered: bool) -> None:
         """Make the buffers of samples; those that are not learned from have empty sets, and confidences of 0.

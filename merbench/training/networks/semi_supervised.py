@@ -97,6 +97,13 @@ def strong_view(batch: Batch, noise: float, dropout: float, modalities: Sequence
     return replace(view, inputs=inputs, present=present, complete={})
 
 
+def features_by_modality(shape: Shape) -> list[list[str]]:
+    """Return the features of every modality; one of which it is not known is a modality of its own."""
+    modality_of = {name: shape.modalities.get(name, name) for name in shape.widths}
+    modalities = dict.fromkeys(modality_of.values())
+    return [[name for name, own in modality_of.items() if own == modality] for modality in modalities]
+
+
 def mean_over(values: Tensor, real: Tensor) -> Tensor:
     """Return the mean of `(…, B)` values over the real samples: `(…)`; 0 without any."""
     return (values * real).sum(-1) / real.sum(-1).clamp_min(1)
@@ -142,11 +149,7 @@ class SemiSupervised(nn.Module):
         if options.average:
             self.mean = base.make(shape).requires_grad_(False)
             self.mean.load_state_dict(self.network.state_dict())
-        modality_of = {name: shape.modalities.get(name, name) for name in shape.widths}
-        self.modalities = [
-            [name for name, own in modality_of.items() if own == modality]
-            for modality in dict.fromkeys(modality_of.values())
-        ]
+        self.modalities = features_by_modality(shape)
 
     def forward(self, batch: Batch) -> Any:
         """Return what the base does, and in training the losses of unlabelled samples."""
