@@ -20,7 +20,7 @@ from merbench.parameters import Within
 from merbench.training import Setup
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.frames import FrameBaseline, FrameOptions, frame_loss, weighted_cross_entropy
-from merbench.training.networks.layers import Dropout, Encoder, Heads, Width
+from merbench.training.networks.layers import Dropout, Encoder, FoldDropout, Heads, Width
 from merbench.training.networks.losses import kind_of_loss
 from merbench.training.networks.network import Shape
 from merbench.training.networks.recurrent import Recurrent
@@ -55,7 +55,7 @@ class Reader(nn.Module):
     def __init__(self, n_in: int, n_hidden: int, dropout: float) -> None:
         super().__init__()
         self.lstm = Recurrent(n_in, n_hidden, cell=nn.LSTM)
-        self.dropout, self.layer = nn.Dropout(dropout), nn.Linear(n_hidden, n_hidden)
+        self.dropout, self.layer = FoldDropout(dropout, None), nn.Linear(n_hidden, n_hidden)
 
     def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
         """Return the states of rows, of which so many are real."""
@@ -76,7 +76,9 @@ class Network(nn.Module):
         self.options, n_hidden, n_features = options, options.hidden, len(shape.widths)
         self.readers = nn.ModuleList(Reader(width, n_hidden, options.dropout) for width in shape.widths.values())
         self.attention = nn.Sequential(
-            Encoder(n_features * n_hidden, n_hidden, options.dropout), nn.Linear(n_hidden, n_features)
+            FoldDropout(options.dropout, None),
+            Encoder(n_features * n_hidden, n_hidden, 0.0),
+            nn.Linear(n_hidden, n_features),
         )
         self.context = Recurrent(n_hidden, n_hidden, backwards="own", cell=nn.LSTM)
         self.heads = Heads(2 * n_hidden, shape.labels)

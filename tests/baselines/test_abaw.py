@@ -133,8 +133,8 @@ def test_features_have_a_weight_in_every_frame(softmax: bool) -> None:
         states.append(reader.layer(reader.lstm.forwards(rows)[0]))
     x = torch.cat(states, -1)
     for place in (1, 3, 5):
-        x = model.attention[0][place](x).relu()
-    weights = model.attention[1](x)
+        x = model.attention[1][place](x).relu()
+    weights = model.attention[2](x)
     weights = weights.softmax(-1) if softmax else weights
     fused = states[0] * weights[..., :1] + states[1] * weights[..., 1:]
     back = model.context.backwards(fused.flip(1))[0].flip(1)

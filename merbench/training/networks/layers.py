@@ -173,10 +173,10 @@ class FoldDropout(nn.Module):
 
     Args:
         dropout: share of the entries that are dropped in training.
-        noise: generator of the dropped entries, on the device of training.
+        noise: generator of the dropped entries, on the device of training; None: torch's own, for ordinary networks.
     """
 
-    def __init__(self, dropout: float, noise: torch.Generator) -> None:
+    def __init__(self, dropout: float, noise: torch.Generator | None) -> None:
         super().__init__()
         self.threshold = round(dropout * 65536)
         self.scale = 65536 / (65536 - self.threshold)

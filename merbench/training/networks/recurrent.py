@@ -99,16 +99,18 @@ class Recurrent(nn.Module):
     def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
         """Return the states of rows."""
         states: Tensor
+        # Without padding there is nothing to keep apart; on a device, the question would make the CPU wait for it.
+        padded = lengths.device.type != "cpu" or bool((lengths < rows.shape[1]).any())
         if self.one_direction:
             states = self.forwards(rows)[0]
         else:
-            last_first = reversed_rows(rows, lengths)
+            last_first = reversed_rows(rows, lengths) if padded else rows.flip(1)
             if self.backwards is None:
                 ahead, back = self.forwards(torch.cat([rows, last_first]))[0].chunk(2)
             else:
                 ahead, back = self.forwards(rows)[0], self.backwards(last_first)[0]
-            states = torch.cat([ahead, reversed_rows(back, lengths)], -1)
-        return states.masked_fill(~real_rows(lengths, rows.shape[1])[..., None], 0)
+            states = torch.cat([ahead, reversed_rows(back, lengths) if padded else back.flip(1)], -1)
+        return states.masked_fill(~real_rows(lengths, rows.shape[1])[..., None], 0) if padded else states
 
 
 def reversed_rows(rows: Tensor, lengths: Tensor) -> Tensor:
