@@ -55,7 +55,7 @@ class Layer:
 
     def logits(self, features: Floats) -> Floats:
         """Return `(n, K)` logits of features."""
-        return np.asarray(features @ self.weight.T.astype(features.dtype, copy=False)) + self.bias
+        return self.changed(features, lambda part: part)
 
     def changed(self, features: Floats, change: Callable[[Floats], Floats]) -> Floats:
         """Return the logits of features that are changed, some rows at a time."""
@@ -191,8 +191,9 @@ def shaped(features: Floats, percentile: float, form: str) -> Floats:
     ones = np.ones(d, features.dtype)
     total = features @ ones
     if form == "b":
-        filled = kept != 0
-        return np.asarray(filled * (total / np.maximum(filled.sum(axis=1), 1))[:, None], features.dtype)
+        filled = (kept != 0).astype(features.dtype)
+        filled *= (total / np.maximum(filled @ ones, 1))[:, None]
+        return np.asarray(filled)
     left = kept @ ones
     ratio = (total / np.where(left == 0, 1, left)).clip(1, d / (d - n_removed))
     kept *= np.exp(ratio)[:, None]
@@ -213,13 +214,12 @@ def neighbour_distances(features: Floats, stored: Floats, k: int) -> Scores:
         stored: `(m, d)`, normalised.
         k: from 1; the farthest of fewer than k.
     """
-    turned = np.ascontiguousarray(stored.T)
     squares = np.einsum("ij,ij->i", stored, stored)
     halves = squares / 2 if len(squares) and squares.min() < 0.5 else None  # of features that are all 0
     step, distances = max(1, DISTANCES // max(1, len(stored))), np.empty(len(features))
     for start in range(0, len(features), step):
         own = normalised(features[start : start + step])
-        near = own @ turned
+        near = own @ stored.T
         if halves is not None:
             near -= halves
         half = 0.5 if halves is None else 0.0
