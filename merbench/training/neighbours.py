@@ -24,6 +24,10 @@ _DISTANCES = 1 << 22
 """How many distances are computed at once; bounds memory."""
 
 
+_BLOCK = 16
+"""How many values there are in a block, of which one is compared with those of other blocks."""
+
+
 def patterns(has: Mask) -> list[Rows]:
     """Return the rows of a mask `(n, D)` that are alike, for every mask that occurs."""
     packed = np.ascontiguousarray(np.packbits(has, axis=1))
@@ -34,6 +38,25 @@ def patterns(has: Mask) -> list[Rows]:
     _, of_row = np.unique(packed.view(f"V{packed.shape[1]}").reshape(-1), return_inverse=True)
     order = np.argsort(of_row, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+
+
+def smallest(values: Numbers, k: int) -> Rows:
+    """Return the columns of the `k` smallest of `(q, n)` values, `(q, k)`, in their order; of equal ones, the first.
+
+    Each row is divided into blocks: the k-th smallest of their least values bounds the k-th smallest of all, so that
+    one pass finds the few that are sorted.
+    """
+    n_rows, n = values.shape
+    n_blocks = n // _BLOCK
+    if n_blocks < 2 * k:
+        return np.argsort(values, axis=1, kind="stable")[:, :k]
+    least = values[:, : _BLOCK * n_blocks].reshape(n_rows, _BLOCK, n_blocks).min(axis=1)
+    bounds = np.partition(least, k - 1, axis=1)[:, k - 1, None]
+    places = np.flatnonzero(values <= bounds)
+    rows = places // n
+    order = np.lexsort((values.reshape(-1)[places], rows))
+    starts = np.searchsorted(rows, np.arange(n_rows))
+    return np.asarray((places % n)[order][starts[:, None] + np.arange(k)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +199,10 @@ class Neighbours:
         while len(pending):
             n_near = min(n_near, n)
             distances = squared if len(pending) == len(squared) else squared[pending]
-            nearest = np.sort(np.argpartition(distances, n_near - 1, axis=1)[:, :n_near], axis=1)
-            own = np.take_along_axis(distances, nearest, axis=1)
-            order = np.argsort(own, axis=1, kind="stable")
-            nearest, is_near = np.take_along_axis(nearest, order, axis=1), np.isfinite(own)
+            nearest = smallest(distances, n_near)
+            is_near = np.isfinite(np.take_along_axis(distances, nearest, axis=1))
             if has_all and is_near.all():
                 return np.asarray(sum(self.values[nearest[:, place]] for place in range(n_near)) / n_near)
-            is_near = np.take_along_axis(is_near, order, axis=1)
             lacking = wanted[pending]
             sums, counts = np.zeros(lacking.shape), np.zeros(lacking.shape, np.int32)
             for place in range(n_near):
