@@ -19,7 +19,7 @@ from merbench.training.unknown.detectors import NoLastLayer
 from merbench.training.unknown.observation import FEATURES, LOGITS, Probe
 
 NO_NETWORK = {"boosting", "lexicon-ov", "logistic", "majority", "cpm-net", "dcca"}
-AROUND = {"imputation", "modality-dropout", "pseudo-label"}  # what they train is among the others
+AROUND = {"after-rg", "imputation", "modality-dropout", "pseudo-label"}  # what they train is among the others
 WIDTHS, LABELS = {"audio": 5, "video": 4, "text": 3}, {"discrete": 3, "valence": None}
 
 NETWORKS = [name for name, _ in list_baselines() if name not in NO_NETWORK | AROUND]
