@@ -107,7 +107,7 @@ def test_a_queue_keeps_the_last_keys_with_their_labels_and_no_padding(base: str)
 
 @pytest.mark.parametrize("base", ["lf-dnn", "misa"])
 def test_prototypes_renew_confidences_within_the_sets_from_their_epoch_on(base: str) -> None:
-    network = network_of(base, prototype_epoch=2)
+    network = network_of(base, prototype_epoch=2, first_share=0.95, last_share=0.8)
     before = network.all_confidences("label").clone()
     network(batch_of(network, [0, 1, 2, 3], 1))
     assert torch.equal(network.all_confidences("label"), before)
