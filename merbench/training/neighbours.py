@@ -205,12 +205,19 @@ class Neighbours:
                 return np.asarray(sum(self.values[nearest[:, place]] for place in range(n_near)) / n_near)
             lacking = wanted[pending]
             sums, counts = np.zeros(lacking.shape), np.zeros(lacking.shape, np.int32)
-            for place in range(n_near):
-                takes = self.has[nearest[:, place]] & is_near[:, place, None] & (lacking & (counts < self.k))
-                sums += np.where(takes, self.values[nearest[:, place]], 0)
-                counts += takes
-                if place % self.k == self.k - 1 and not (lacking & (counts < self.k)).any():
-                    break
+            for place in range(min(self.k, n_near)):  # none has more than k numbers yet; what is lacking is 0
+                near, takes = nearest[:, place], is_near[:, place, None]
+                sums += np.where(takes, self.values[near], 0)
+                counts += self.has[near] & takes
+            left = np.flatnonzero(lacking & (counts < self.k))
+            flat_sums, flat_counts = sums.reshape(-1), counts.reshape(-1)
+            for place in range(self.k, n_near):
+                rows, columns = np.divmod(left, lacking.shape[1])
+                near = nearest[rows, place]
+                takes = self.has[near, columns] & is_near[rows, place]
+                flat_sums[left[takes]] += self.values[near[takes], columns[takes]]
+                flat_counts[left] += takes
+                left = left[flat_counts[left] < self.k]
             means[pending] = np.where(counts > 0, sums / counts.clip(min=1), self._mean)
             if n_near == n:
                 break
