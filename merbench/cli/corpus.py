@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from merbench.corpus import Corpus, ExtractionRecord
     from merbench.corpus.folder import CorpusSummary, TargetSummary
 
-app = App("corpus", help="Corpora: list, show, verify, create, import, frames, build.")
+app = App("corpus", help="List, show, verify, create, import, build corpora.")
 
 
 @app.command("list")

@@ -155,8 +155,8 @@ def write_rotated(template: Path, path: Path) -> None:
 def refusal(track: Track) -> str:
     """Return why the baseline that needs no features cannot learn a track; empty where it can.
 
-    Nothing was released to learn some tracks from. Free text, ranked answers, scores, segments and several labels are
-    not learned by any baseline.
+    Nothing was released to learn some tracks from. Free text, ranked answers, scores and segments are not learned by
+    any baseline, several labels by those of frames.
     """
     if track.training.why_not:
         return f"{track.id}: there is nothing to learn from: {track.training.why_not}"
@@ -164,7 +164,9 @@ def refusal(track: Track) -> str:
     others = [f"{name} ({target.type})" for name, target in track.targets.items() if target.type not in answered]
     if others:
         able = f"baseline 'majority' answers targets of type {listed(answered)}"
-        return f"{able}; {track.id} declares {', '.join(others)}; baselines for it: none"
+        types = {target.type for target in track.targets.values()}
+        learners = "abaw-fusion, abaw-mtl" if types <= {*answered, "multilabel"} else "none"
+        return f"{able}; {track.id} declares {', '.join(others)}; baselines for it: {learners}"
     return ""
 
 

@@ -304,7 +304,7 @@ def test_a_baseline_of_another_number_of_features_says_which_take_these(
         code, out, err = merbench(*words)
         start, _, named = err.rstrip("\n").partition("; name others with --feature, or take another baseline: ")
         assert (code, out, start) == (2, "", f"baseline 'mean' combines {allowed}"), err
-        assert "attention" in named.split(", ")
+        assert "ae" in named.split(", ")
         assert not {"mean", "more", "majority", "lexicon-ov"} & set(named.split(", "))
         assert not Path("out").exists()
     code, out, _ = merbench("baselines", "--for", f"{track}/", "--format", "json")

@@ -100,7 +100,7 @@ def test_a_baseline_refuses_targets_that_it_does_not_answer(
         run_baseline(open_track, "logistic", output=tmp_path / "run")
     message = (
         r"baseline 'lexicon-ov' answers targets of type label_set; small declares discrete \(categorical\), "
-        r"valence \(continuous\); baselines for it: .*attention, .*"
+        r"valence \(continuous\); baselines for it: .*ae, .*"
     )
     with pytest.raises(UsageError, match=message):
         run_baseline(small_track(), "lexicon-ov", output=tmp_path / "run")

@@ -42,13 +42,13 @@ class Batch:
             are dialogues.
         targets: in training, the references of every target, `(…, B[, L][, K])`, those of padding are arbitrary; empty
             where an epoch is selected, or samples are predicted.
-        sets: in training, by target whose labels are sets, which may be the right one, `(…, B[, L], K)`, bool; the
-            target is one of them, drawn at random. Those of padding are arbitrary.
         epoch: the epoch in training, from 1; 0 where an epoch is selected, or samples are predicted.
         complete: in training, the inputs before `[[training.corruptions]]`; where a sample lacks the feature itself,
             zeros or what fills it; else, and where nothing is corrupted, `inputs`.
         complete_lengths: in training, `lengths` before that; else, and where nothing is corrupted, `lengths`.
         unlabelled: in training, as many samples without references as the network asked for; else None.
+        sets: in training, by target whose labels are sets, which may be the right one, `(…, B[, L], K)`, bool; the
+            target is one of them, drawn at random. Those of padding are arbitrary.
     """
 
     inputs: Mapping[str, Tensor]
@@ -57,11 +57,11 @@ class Batch:
     samples: Tensor
     speaker: Tensor | None = None
     targets: Mapping[str, Tensor] = field(default_factory=dict)
-    sets: Mapping[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     complete: Mapping[str, Tensor] = field(default_factory=dict)
     complete_lengths: Mapping[str, Tensor] = field(default_factory=dict)
     unlabelled: Batch | None = None
+    sets: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.complete:
@@ -302,7 +302,7 @@ class Data:
         targets, sets = (
             {name: values[safe] for name, values in part.items()} if epoch else {} for part in (self.targets, self.sets)
         )
-        return Batch(inputs, lengths, present, rows, speaker, targets, sets, epoch, complete, complete_lengths)
+        return Batch(inputs, lengths, present, rows, speaker, targets, epoch, complete, complete_lengths, sets=sets)
 
 
 def _references(values: NDArray[Any]) -> Tensor:
