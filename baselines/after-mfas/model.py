@@ -96,8 +96,7 @@ class Network(nn.Module):
         super().__init__()
         own, size = space(options, shape.widths), (options.channels, options.length)
         self.window, self.length = options.window, options.length
-        inputs = own.cells["fusion"].inputs
-        self.kept = [name for name in inputs if genotype is None or genotype.reads("fusion", name)]
+        self.kept = own.inputs_read("fusion", genotype)
         self.readers, self.normals = nn.ModuleList(), nn.ModuleList(BatchNorm(options.channels) for _ in self.kept)
         for name in self.kept:
             feature, _, kind = name.rpartition(".")

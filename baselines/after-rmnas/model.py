@@ -177,8 +177,7 @@ class Network(nn.Module):
         super().__init__()
         own, h, size = space(options, shape.widths), options.hidden, (options.channels, options.length)
         self.projections = nn.ModuleList(nn.Linear(width, h) for width in shape.widths.values())
-        inputs = own.cells["fusion"].inputs
-        self.kept = [name for name in inputs if genotype is None or genotype.reads("fusion", name)]
+        self.kept = own.inputs_read("fusion", genotype)
         self.reshaped = nn.ModuleList(Reshaped(h, *size) for _ in self.kept)
         operations = {name: mixers(options) for name in own.cells if name != "fusion"}
         operations["fusion"] = fusion_operations(*size, options.dropout)

@@ -73,8 +73,7 @@ class Network(nn.Module):
     def __init__(self, options: Options, shape: Shape, genotype: Genotype | None = None) -> None:
         super().__init__()
         own, h, size = space(options, shape.widths), options.hidden, (options.channels, options.length)
-        inputs = own.cells["fusion"].inputs
-        self.kept = [name for name in inputs if genotype is None or genotype.reads("fusion", name)]
+        self.kept = own.inputs_read("fusion", genotype)
         self.dropout = nn.Dropout(options.dropout)
         self.encoders = nn.ModuleList()
         for name, width in shape.widths.items():

@@ -122,7 +122,7 @@ class SearchedBaseline(NetworkBaseline):
         """Find the architecture, train it with every fold, and return the result of cross-validation.
 
         Raises:
-            UsageError: the genotype is none of this space; all problems are listed.
+            UsageError: the genotype is not one of this space; all problems are listed.
         """
         given, space, named = self.setup, self.space(train.samples.widths), self.options.genotype
         found: Found | None = None

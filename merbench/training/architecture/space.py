@@ -117,6 +117,13 @@ class Space:
         """Return all of it, for what is to be the same when a search goes on."""
         return f"{self.id}: {dict(self.cells)}"
 
+    def inputs_read(self, cell: str, genotype: Genotype | None) -> list[str]:
+        """Return the inputs of a cell that a node of a genotype reads; without one, all."""
+        inputs = self.cells[cell].inputs
+        if genotype is None:
+            return [*inputs]
+        return [name for name in inputs if any(name in node.inputs for node in genotype.cells[cell])]
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -143,10 +150,6 @@ class Genotype:
         """Return its TOML."""
         cells = {name: _table(space.cells[name], cell) for name, cell in self.cells.items()}
         return toml_text({"space": self.space, "cells": cells})
-
-    def reads(self, cell: str, name: str) -> bool:
-        """Return whether a node of a cell reads an input."""
-        return any(name in node.inputs for node in self.cells[cell])
 
     def key(self, space: Space) -> tuple[Any, ...]:
         """Return what is equal for genotypes of the same network, whose nodes may have changed names."""

@@ -54,8 +54,8 @@ def hold_out_in_turn(
 ) -> RunsInTurn:
     """Run a baseline without each class of a track in turn, and report the mean scores of the detectors.
 
-    A class that no test sample is of is left out, which shows when all are answered. What is there already of an
-    interrupted call is not trained again.
+    A class without test samples is left out, which is known when all are answered. What an interrupted call has already
+    trained is not trained again.
 
     Args:
         track: a name, a folder, or a loaded track.

@@ -75,7 +75,7 @@ def held_out(folder: Path, classes: Sequence[str], seeds: Sequence[int], detecto
         for each in detectors
     }
     about = {each["name"]: (each["says"], each["forward"], each["backward"]) for each in detectors}
-    _ = candidates.references
+    _ = candidates.references  # withheld ones are reported here, before anything is scored
     return HeldOut(tuple(classes), candidates, submissions, about)
 
 
