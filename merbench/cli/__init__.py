@@ -26,6 +26,7 @@ from merbench.cli import (
     items,
     leaderboard,
     lexicon,
+    pretrain,
     robustness,
     runs,
     scoring,
@@ -41,6 +42,7 @@ COMMANDS = {
     "Submissions": (scoring.validate, scoring.score, scoring.compare, scoring.power, items.items),
     "Baselines": (
         baselines.baselines,
+        pretrain.pretrain,
         baselines.run_baseline,
         tune.tune,
         search.search,

@@ -242,26 +242,28 @@ def feature_digest(feature: Feature) -> str:
     header = {"samples": len(feature), "width": feature.width, "frames": feature.offsets is not None}
     if feature.times is not None:
         header["times"] = True
+    if feature.is_pictures:
+        header["pictures"] = True
     digest = hashlib.sha256(json.dumps(header).encode())
     for part in _value_bytes(feature.ids):
         digest.update(part)
     if feature.offsets is not None:
         digest.update(feature.offsets.astype("<i8").tobytes())
     for block in _blocks(feature):
-        digest.update(_number_bytes(block, "<f4"))
+        digest.update(block.tobytes() if feature.is_pictures else _number_bytes(block, "<f4"))
     if feature.times is not None:
         digest.update(_number_bytes(feature.times, "<f8"))
     return digest.hexdigest()
 
 
-def _blocks(feature: Feature) -> Iterator[NDArray[np.float32]]:
+def _blocks(feature: Feature) -> Iterator[NDArray[Any]]:
     """Yield all values, some rows at a time: what is made of a block is not a second copy of all."""
     step = max(1, _BLOCK_NUMBERS // feature.width)
     for begin in range(0, max(len(feature.values), 1), step):
         yield feature.values[begin : begin + step]
 
 
-def _finite(block: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _finite(block: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(block).all(axis=1))
 
 

@@ -82,6 +82,7 @@ class ExtractionRecord(Declaration):
     weights: Digest | None = None  # over the trained numbers
     faces: Digest | None = None  # over how faces were found and cropped
     media: Digest | None = None  # over the digests of the clips
+    pictures: Literal[True] | None = None  # whether its rows are pixels, which only baselines of pictures learn from
     versions: dict[str, Text] = Field(default={})  # of what it ran on, and Python
 
 

@@ -1,11 +1,12 @@
 """Features: one vector, or one sequence of frames, per sample; read from NPZ, Parquet, Arrow and `.npy` files.
 
 Conventions:
-    `ids` are sorted sample ids, n of them. Utterance vectors are `values` (n, d) float32. Frames of all samples
-    follow each other in `values` (m, d) float32; those of sample i are `values[offsets[i]:offsets[i + 1]]`, with
-    `offsets` (n + 1,) int64. Frames may have `times` (m,) float64, seconds from the beginning of each sample's clip,
-    which never decrease within a sample. In files, one array per sample is a vector (d,) or frames (t, d); arrays
-    (1, d) of all samples alike are vectors too. Pickled objects are never read.
+    `ids` are sorted sample ids, n of them. Utterance vectors are `values` (n, d) float32. Frames of all samples follow
+    each other in `values` (m, d) float32; those of sample i are `values[offsets[i]:offsets[i + 1]]`, with `offsets` (n
+    + 1,) int64. Frames that are pictures are uint8: pixels row by row, red, green and blue. Frames may have `times`
+    (m,) float64, seconds from the beginning of each sample's clip, which never decrease within a sample. In files, one
+    array per sample is a vector (d,) or frames (t, d); arrays (1, d) of all samples alike are vectors too. Pickled
+    objects are never read.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Feature:
     """The output of one extractor for the samples of a corpus; samples without a value are left out."""
 
     ids: pa.StringArray = field(repr=False)  # sorted sample ids
-    values: NDArray[np.float32] = field(repr=False)  # one row per sample, or per frame
+    values: NDArray[Any] = field(repr=False)  # one row per sample, or per frame
     # where each sample's frames begin and end; None for utterance vectors
     offsets: NDArray[np.int64] | None = field(default=None, repr=False)
     # when each frame is, in seconds from the beginning of its sample; None for vectors, and where it is not known
@@ -65,14 +66,20 @@ class Feature:
         ids: Sequence[str],
         frames: Sequence[NDArray[Any]],
         times: Sequence[NDArray[np.float64]] | None = None,
+        *,
+        pictures: bool = False,
     ) -> Feature:
-        """Return one (frames, d) array per id, and (frames,) seconds if they are known, in any order of ids."""
+        """Return one (frames, d) array per id, and (frames,) seconds if they are known, in any order of ids.
+
+        They are stored as float32, and `pictures`, which are uint8, as they are.
+        """
         names = pa.array(ids, pa.string())
         order = pc.sort_indices(names)
         rows = order.to_pylist()
         offsets = _offsets([len(frames[row]) for row in rows])
         seconds = None if times is None else np.concatenate([times[row] for row in rows], dtype=np.float64)
-        return cls(names.take(order), _joined([frames[row] for row in rows]), offsets, seconds)
+        parts = [frames[row] for row in rows]
+        return cls(names.take(order), np.concatenate(parts) if pictures else _joined(parts), offsets, seconds)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,7 +96,12 @@ class Feature:
             return self
         return self.take(order)
 
-    def of(self, row: int) -> NDArray[np.float32]:
+    @property
+    def is_pictures(self) -> bool:
+        """Whether its values are pixels."""
+        return self.values.dtype == np.uint8
+
+    def of(self, row: int) -> NDArray[Any]:
         """Return the values of one sample: a vector `(d,)`, or its frames `(m, d)`."""
         return self.values[row] if self.offsets is None else self.values[self.offsets[row] : self.offsets[row + 1]]
 
@@ -118,8 +130,8 @@ class Feature:
         """Return what does not fit between ids, values, offsets and times; None when all does."""
         if self.values.ndim != 2 or not self.values.shape[1]:
             return f"the values have shape {self.values.shape}; expected: rows of equal length"
-        if self.values.dtype != np.float32:
-            return f"the values are {self.values.dtype}; expected: float32"
+        if self.values.dtype != np.float32 and not (self.is_pictures and self.offsets is not None):
+            return f"the values are {self.values.dtype}; expected: float32, or uint8 of frames that are pictures"
         if self.values.nbytes > MOST_FEATURE_BYTES or len(self.values) > MOST_FRAMES:
             size = f"{self.values.nbytes:,} bytes in {len(self.values):,} rows"
             return f"the values have {size}; at most {MOST_FEATURE_BYTES:,} and {MOST_FRAMES:,} are allowed"
@@ -220,8 +232,10 @@ def shape_of_schema(schema: pa.Schema) -> tuple[int, bool]:
         frames = pa.types.is_list(rows)
         rows = rows.value_type if frames else rows
         timed = TIMES not in names or (frames and _is_list_of(schema.field(TIMES).type, pa.float64()))
-        if timed and pa.types.is_fixed_size_list(rows) and rows.value_type == pa.float32():
-            return int(rows.list_size), frames
+        if timed and pa.types.is_fixed_size_list(rows):
+            stored = rows.value_type
+            if stored == pa.float32() or (frames and stored == pa.uint8()):
+                return int(rows.list_size), frames
     columns = ", ".join(f"{column.name} {column.type}" for column in schema)
     raise ValueError(f"not the columns of a feature: {columns}")
 

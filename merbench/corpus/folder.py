@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,9 +100,16 @@ class Corpus:
 
     @property
     def default_features(self) -> tuple[str, ...]:
-        """The features to learn from where none are named: all but the sequences that others were pooled from."""
-        sequences = {sequence_name(name, unit) for name in self.features for unit in ("frame", "token")}
-        return tuple(name for name in self.features if name not in sequences)
+        """The features to learn from where none are named: not pictures, nor sequences that others were pooled from."""
+        others = {sequence_name(name, unit) for name in self.features for unit in ("frame", "token")}
+        others |= {name for name, record in self.declaration.extracted.items() if record.pictures}
+        return tuple(name for name in self.features if name not in others)
+
+    def extracted_by(self, extractors: Collection[str], unit: str) -> tuple[str, ...]:
+        """Return the features of some extractors that have a row for every `unit`, such as `frame`."""
+        records = self.declaration.extracted
+        wanted = {name for name, each in records.items() if each.extractor in extractors and each.unit == unit}
+        return tuple(name for name in self.features if name in wanted)
 
     @property
     def default_sequences(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class Request:
     def names(self, recipe: Recipe) -> dict[str, str]:
         """Return the features that a recipe makes: `vectors` or `frames` -> name."""
         frames = {"frames": sequence_name(recipe.name, recipe.extractor.unit)} if recipe.is_sequence else {}
-        both = {"vectors": recipe.name, **frames}
+        both = frames if recipe.extractor.pictures else {"vectors": recipe.name, **frames}
         return {form: name for form, name in both.items() if self.only in (None, form)}
 
 
@@ -255,6 +255,9 @@ def _require(corpus: Corpus, request: Request, *, replace: bool) -> None:
     idle = [recipe.name for recipe in request.recipes if not recipe.is_sequence]
     if request.only == "frames" and idle:
         raise UsageError(f"{listed(idle)}: the extractor returns one vector for each sample, and no sequence")
+    pictures = [recipe.name for recipe in request.recipes if recipe.extractor.pictures]
+    if request.only == "vectors" and pictures:
+        raise UsageError(f"{listed(pictures)}: the extractor returns pictures, of which no vector is pooled")
     require_feature_names(corpus, [name for _, _, name in _named(request)], replace=replace)
     of_clips = [recipe.name for recipe in request.of(*_OF_CLIPS)]
     if of_clips and not request.media:
@@ -514,7 +517,8 @@ def _assembled(job: Job, rows: Sequence[Row], recipe: Recipe, form: str) -> Feat
     _require_one_width(recipe, ids, values)
     if form == "vectors":
         return Feature.from_vectors(ids, np.stack(values))
-    return Feature.from_frames(ids, values, times if len(times) == len(ids) else None)
+    seconds = times if len(times) == len(ids) else None
+    return Feature.from_frames(ids, values, seconds, pictures=recipe.extractor.pictures)
 
 
 def _require_one_width(recipe: Recipe, ids: Sequence[str], values: Sequence[NDArray[Any]]) -> None:
@@ -612,6 +616,7 @@ def _record(
         weights=inputs.get("weights"),
         faces=inputs.get("faces"),
         media=sha256_bytes("\n".join(sorted(used)).encode()) if of_clips else None,
+        pictures=True if extractor.pictures else None,
         versions=_own_versions(header["versions"], extractor.extras, of_clips=of_clips),
     )
 

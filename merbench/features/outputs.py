@@ -28,8 +28,8 @@ from merbench.parameters import parameter_problems, printed
 class Result(NamedTuple):
     """What is stored of a sample."""
 
-    vector: Floats  # `(d,)`
-    sequence: Floats | None = None  # `(t, d)`; None where the extractor returns vectors
+    vector: Floats  # `(d,)`; nothing of pictures
+    sequence: NDArray[Any] | None = None  # `(t, d)`; None where the extractor returns vectors
     times: Seconds | None = None  # `(t,)`, of a sequence
 
 
@@ -161,7 +161,8 @@ class Recipe:
         if not self.is_sequence:
             return Result(np.concatenate([output.values for output in outputs]))
         pool = getattr(self.constructed, "pool", None) or self.extractor.pool or _mean
-        vectors = [_float32(pool(output)).reshape(-1) for output in outputs]
+        is_pooled = not self.extractor.pictures
+        vectors = [_float32(pool(output)).reshape(-1) if is_pooled else np.empty(0, np.float32) for output in outputs]
         times = [output.times for output in outputs if output.times is not None]
         return Result(
             _finite(np.concatenate(vectors), "numbers of the pooled vector"),
@@ -171,7 +172,9 @@ class Recipe:
 
     def _checked(self, output: Output) -> Output:
         """Return an output of the declared form; raise `Inapplicable` if it has another one, or is not finite."""
-        values, times = _float32(output.values), output.times
+        values, times = output.values if self.extractor.pictures else _float32(output.values), output.times
+        if self.extractor.pictures and values.dtype != np.uint8:
+            raise Inapplicable(f"the extractor returned {values.dtype}, and declares pictures, which are uint8")
         n_axes = 2 if self.is_sequence else 1
         width = self.extractor.dimension
         if values.ndim != n_axes or (width is not None and values.shape[-1] != width):

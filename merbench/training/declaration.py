@@ -42,6 +42,8 @@ class Preset(Declaration):
     seeds: tuple[int, ...] | None = Field(default=None, min_length=1, strict=False)
     folds: int | None = Field(default=None, ge=2)
     options: dict[str, Any] = Field(default={})
+    pretraining: dict[str, Any] = Field(default={})  # options that differ from these where it is pre-trained
+    extracts: dict[str, dict[str, Any]] = Field(default={})  # options of extractors that differ
     search: dict[str, Searched] = Field(default={})  # where `tune` searches options, instead of what is declared
 
 
@@ -56,6 +58,9 @@ class BaselineDeclaration(Declaration):
     # types of target of which a track must have one; empty: any that it answers
     needs_target: tuple[str, ...] = Field(default=(), strict=False)
     uses_features: bool = True  # whether it reads any feature
+    # extractors whose rows it reads, where no features are named, with the options that `pretrain` extracts them with,
+    # `frame_rate_hz` among them; none: those of all extractors but pictures
+    extracts: dict[str, dict[str, Any]] = Field(default={})
     fewest_features: int = Field(default=1, ge=1)  # of how many features it can be made
     most_features: int | None = Field(default=None, ge=1)
     # what it sees of a sample: one vector per feature, all rows of each (of the sequences that others were pooled from,
@@ -74,7 +79,7 @@ class BaselineDeclaration(Declaration):
     trains: dict[str, str] = Field(default={})
     # one of these options: the baseline reads and answers what the one that it names does, in place of what is declared
     like: str | None = None
-    # options that name a file, if there is one, which it reads
+    # options that name a file, or a folder of files, if there is one, which it reads
     reads_files: tuple[str, ...] = Field(default=(), strict=False)
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
@@ -83,6 +88,8 @@ class BaselineDeclaration(Declaration):
     # seeds that it is run with by default; several give a mean and a deviation
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
     defaults: dict[str, Any] = Field(default={})
+    # options that differ where it is pre-trained without references by `merbench pretrain`; None: it cannot be
+    pretraining: dict[str, Any] | None = None
     # options that cross-validation selects, one after the other, each from these values
     select: dict[str, Annotated[tuple[Any, ...], Field(strict=False)]] = Field(default={})
     presets: dict[str, Preset] = Field(default={})  # by name; `paper` is the protocol of the paper
@@ -286,13 +293,17 @@ def baseline_files(folder: Path, *options: Options) -> dict[str, str]:
     declared = read_baseline(folder)
     for chosen in options:
         read = [Path(str(chosen[name])) for name in declared.reads_files if name in chosen]
-        digests |= {str(path): sha256_file(path) for path in read if path.is_file()}
+        digests |= {str(file): sha256_file(file) for path in read for file in _files_of(path)}
         for name, with_options in declared.trains.items():
             other = find_folder("baseline", chosen[name])
             others = {**read_baseline(other).defaults, **chosen.get(with_options, {})}
             files = baseline_files(other, others)
             digests |= {f"{other.resolve().name}/{file}": digest for file, digest in files.items()}
     return digests
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path] if path.is_file() else []
 
 
 def _digest_without_claims(path: Path) -> str:

@@ -14,6 +14,9 @@ from merbench.training.data import TEST
 from merbench.training.declaration import BaselineDeclaration, LoadedBaseline, list_baselines
 from merbench.training.reading import POSITION, dialogue_column
 
+RATE = "frame_rate_hz"
+"""Which of the options of an extractor in `extracts` is how many pictures a second it reads."""
+
 
 def require_features(train: Corpus, test: Corpus, names: Sequence[str]) -> None:
     """Raise `UnknownName` or `UsageError` unless both corpora have the features, made in the same way."""
@@ -115,6 +118,10 @@ def wanted_features(
     """
     if not loaded.declaration.uses_features:
         return []
+    if loaded.declaration.extracts:
+        corpora = [test.corpus, test.corpus if train is None else train.corpus]
+        found = [extracted_features(loaded, corpus) for corpus in corpora]
+        return list(dict.fromkeys(asked or [name for name in found[0] if name in found[1]]))
     settings = loaded.declaration.tracks.get(test.track.id)
     declared = settings.features if settings else None
     corpora = [test.corpus, test.corpus if train is None else train.corpus]
@@ -146,8 +153,32 @@ def require_number_of_features(loaded: LoadedBaseline, track: Track, names: Sequ
     )
 
 
+def extracted_features(loaded: LoadedBaseline, corpus: Corpus) -> tuple[str, ...]:
+    """Return the features of a corpus that a baseline of some extractors reads, in the order of these."""
+    names = [corpus.extracted_by([extractor], "frame") for extractor in loaded.declaration.extracts]
+    return tuple(name for each in names for name in each)
+
+
+def not_extracted(loaded: LoadedBaseline, corpus: Corpus) -> UsageError:
+    """Return the error that a corpus lacks what a baseline of some extractors reads."""
+    extracts = loaded.declaration.extracts
+    given = [f"--with {name}" for name in extracts]
+    for name, options in extracts.items():
+        given += [
+            f"--frame-rate {name}={value:g}" if option == RATE else f"--option {name}.{option}={value}"
+            for option, value in options.items()
+        ]
+    return UsageError(
+        f"corpus '{corpus.name}' has no rows of {listed(list(extracts))}, and baseline '{loaded.name}' learns from "
+        f"them; `merbench extract {corpus.name} {' '.join(given)} --media DIR` computes some from the clips"
+    )
+
+
 def no_features(loaded: LoadedBaseline, test: Candidates, train: Candidates | None = None) -> UsageError:
     """Return the error that there is nothing to learn from."""
+    if loaded.declaration.extracts:
+        lacking = next(each for each in (test, train or test) if not extracted_features(loaded, each.corpus))
+        return not_extracted(loaded, lacking.corpus)
     corpora = list(dict.fromkeys([test.corpus.name, (train or test).corpus.name]))
     if len(corpora) > 1 and all(candidates.corpus.features for candidates in (test, train or test)):
         return UsageError(

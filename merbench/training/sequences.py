@@ -26,7 +26,7 @@ class Sequences:
     """The rows of a feature that belong to each of some samples: frames, tokens, or the one row of a vector.
 
     Attributes:
-        values: `(m, d)` float32; rows of other samples may be among them.
+        values: `(m, d)` float32, or uint8 of pictures; rows of other samples may be among them.
         starts: `(n,)` the first row of every sample.
         lengths: `(n,)` how many rows every sample has; 0 where it lacks the feature.
         times: `(m,)` float64 seconds from the beginning of each sample's clip, where they are known.
@@ -113,8 +113,8 @@ class Sequences:
         """Return one `(n, d)` vector per sample: its only row, the mean of its rows, or zeros where it has none."""
         if (self.lengths == 1).all():
             if len(self.values) == len(self) and (np.diff(self.starts) == 1).all():
-                return self.values
-            return self.values[self.starts]
+                return self.values.astype(np.float32, copy=False)
+            return self.values[self.starts].astype(np.float32, copy=False)
         vectors = np.zeros((len(self), self.width), dtype=np.float32)
         single = self.lengths == 1
         vectors[single] = self.values[self.starts[single]]

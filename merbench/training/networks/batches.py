@@ -117,7 +117,7 @@ class _Stored:
             self.buffer = self.values.new_empty(len(flat), self.values.shape[1])
         part = self.buffer[: len(flat)]
         torch.index_select(self.values, 0, flat if self.starts is None else self.starts[flat], out=part)
-        return part.view(*rows.shape, -1).to(rows.device)
+        return part.view(*rows.shape, -1).to(rows.device).float()
 
     def padded(self, rows: Tensor, real: Tensor) -> Tensor:
         """Return the `(…, T, d)` rows of samples `(…)`; those that are not `real`, `(…, T)`, are arbitrary."""
@@ -125,7 +125,8 @@ class _Stored:
         starts = own if self.starts is None else self.starts[own]
         steps = torch.arange(real.shape[-1], device=own.device)
         index = torch.where(real.to(own.device), starts[..., None] + steps, 0)
-        return self.values.index_select(0, index.reshape(-1)).view(*index.shape, -1).to(rows.device)
+        # Pixels are moved as bytes.
+        return self.values.index_select(0, index.reshape(-1)).view(*index.shape, -1).to(rows.device).float()
 
 
 def _place(sequences: Sequences, device: torch.device) -> torch.device:
@@ -133,7 +134,7 @@ def _place(sequences: Sequences, device: torch.device) -> torch.device:
     if device.type != "cuda":
         return device
     free, _ = torch.cuda.mem_get_info(device)
-    return device if 4 * sequences.n_values < free / 2 else torch.device("cpu")
+    return device if sequences.values.itemsize * sequences.n_values < free / 2 else torch.device("cpu")
 
 
 def _compact(sequences: Sequences) -> Sequences:

@@ -22,7 +22,7 @@ from merbench.corpus.candidates import ids_digest
 from merbench.errors import MalformedFile, UsageError, listed
 from merbench.files.tensors import read_tensors, write_tensors
 from merbench.training.networks.learner import Learner
-from merbench.training.samples import Division, TrainingSet
+from merbench.training.samples import Division, FeatureSet, TrainingSet
 
 SCHEMA = "merbench.training/2"
 
@@ -105,10 +105,6 @@ class Checkpoint:
 
 def training_signature(train: TrainingSet, divisions: Sequence[Division]) -> dict[str, Any]:
     """Return digests of the samples, references and divisions of a training, and of examples of its features."""
-    rows = np.unique(np.linspace(0, len(train) - 1, min(_EXAMPLES, len(train))).astype(np.int64))
-    features: list[bytes | NDArray[Any]] = []
-    for name, sequences in sorted(train.samples.sequences.items()):
-        features += [name.encode(), sequences.lengths, *(sequences.of(row) for row in rows.tolist())]
     targets: list[bytes | NDArray[Any]] = []
     for name, values in sorted(train.targets.items()):
         targets += [name.encode(), np.asarray(values)]
@@ -116,11 +112,20 @@ def training_signature(train: TrainingSet, divisions: Sequence[Division]) -> dic
         targets += [name.encode(), sets]
     return {
         "samples": ids_digest(train.samples.ids),
-        "features": _digest(*features),
+        "features": features_digest(train.samples),
         "references": _digest(*targets),
         "corruption": _digest(repr(train.corruption).encode()),
         "divisions": _digest(*(part for division in divisions for part in (division.learn, division.validate))),
     }
+
+
+def features_digest(samples: FeatureSet) -> str:
+    """Return a digest of how many rows samples have of every feature, and of these rows of some samples."""
+    rows = np.unique(np.linspace(0, len(samples) - 1, min(_EXAMPLES, len(samples))).astype(np.int64))
+    features: list[bytes | NDArray[Any]] = []
+    for name, sequences in sorted(samples.sequences.items()):
+        features += [name.encode(), sequences.lengths, *(sequences.of(row) for row in rows.tolist())]
+    return _digest(*features)
 
 
 def _digest(*parts: bytes | NDArray[Any]) -> str:

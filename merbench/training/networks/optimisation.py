@@ -60,6 +60,9 @@ class Schedule:
         losses: by target, another loss than that of its kind; one of `losses.LOSSES`, or `none`, where the network has
             a loss of its own instead.
         groups: parameters with another learning rate or weight decay; the first prefix that fits counts.
+        matrices: whether weight decay leaves out vectors, such as biases and the parameters of normalisation.
+        second_moment: how much of the second moment of gradients an optimiser keeps from step to step.
+        last_rate: share of the learning rate that it decays to.
         half: whether products are computed in bfloat16 on CUDA; never on a CPU.
     """
 
@@ -80,6 +83,9 @@ class Schedule:
     class_weights: Literal["none", "balanced"] = "none"
     losses: Mapping[str, str] = field(default_factory=dict)
     groups: Groups = ()
+    matrices: bool = False
+    second_moment: Annotated[float, Within(0, 0.999999)] = 0.999
+    last_rate: Annotated[float, Within(0, 1)] = 0.0
     half: bool = False
 
     def __post_init__(self) -> None:
@@ -89,7 +95,7 @@ class Schedule:
             raise UsageError(*(f"{name}: {problem}" for name, problem in problems.items() if problem))
 
     def rate(self, step: int, steps_of_an_epoch: int) -> float:
-        """Return the factor of the learning rate in a step, from 0; the last step before the end is not yet at 0."""
+        """Return the factor of the learning rate in a step, from 0; the last one is just before the end."""
         warm, total = self.warmup_epochs * steps_of_an_epoch, self.epochs * steps_of_an_epoch
         if step < warm:
             return (step + 1) / (math.floor(warm) + 1)
@@ -97,10 +103,12 @@ class Schedule:
         done = max(0.0, (step - begin) / max(1e-12, total - begin))
         match self.decay:
             case "cosine":
-                return (1 + math.cos(math.pi * done)) / 2
+                left = (1 + math.cos(math.pi * done)) / 2
             case "linear":
-                return 1 - done
-        return 1.0
+                left = 1 - done
+            case _:
+                return 1.0
+        return self.last_rate + (1 - self.last_rate) * left
 
 
 def optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
@@ -109,7 +117,7 @@ def optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     Raises:
         UsageError: a group has no parameter.
     """
-    groups: dict[Group, list[nn.Parameter]] = {}
+    groups: dict[tuple[Group, bool], list[nn.Parameter]] = {}
     names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     first = list(dict.fromkeys(name.partition(".")[0] for name in names))
     empty = [group.prefix for group in schedule.groups if not any(name.startswith(group.prefix) for name in names)]
@@ -121,18 +129,20 @@ def optimiser(network: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             fitting = next((group for group in schedule.groups if name.startswith(group.prefix)), Group(""))
-            groups.setdefault(fitting, []).append(parameter)
+            decays = parameter.ndim > 1 or not schedule.matrices
+            groups.setdefault((fitting, decays), []).append(parameter)
     tables: list[dict[str, Any]] = [
         {
             "params": parameters,
             "lr": schedule.learning_rate * group.learning_rate,
             "initial_lr": schedule.learning_rate * group.learning_rate,
-            "weight_decay": schedule.weight_decay * group.weight_decay,
+            "weight_decay": schedule.weight_decay * group.weight_decay * decays,
         }
-        for group, parameters in groups.items()
+        for (group, decays), parameters in groups.items()
     ]
     kind = torch.optim.AdamW if schedule.optimiser == "adamw" else torch.optim.Adam
-    return kind(tables, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
+    betas = 0.9, schedule.second_moment
+    return kind(tables, lr=schedule.learning_rate, betas=betas, weight_decay=schedule.weight_decay, fused=True)
 
 
 @torch.no_grad()
