@@ -191,6 +191,7 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 
     in_ensembles = True
     takes_label_noise = True
+    answer_form = "label"
     draft_order = 9
 
     type: Literal["categorical"]

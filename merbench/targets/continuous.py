@@ -120,6 +120,7 @@ class ContinuousTarget(NumberTarget):
 
     in_ensembles = True
     draft_order = 1
+    answer_form = "number"
 
     type: Literal["continuous"]
     reference: bool = True  # whether there are references; a judge's scores, of which the mean is taken, have none

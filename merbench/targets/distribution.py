@@ -26,6 +26,7 @@ class DistributionTarget(ProbabilityTarget):
 
     metric_kind = "distribution"
     in_ensembles = True
+    answer_form = "shares"
 
     type: Literal["distribution"]
     labels: Labels  # the labels that annotators chose from

@@ -60,6 +60,7 @@ class LabelSetTarget(Target):
     has_word_sets = True
     cell_type = ITEMS
     draft_order = 2
+    answer_form = "words"
 
     type: Literal["label_set"]
     # how a cell is split: as the scorers of MER 2025 and 2026 do (`official`), as that of MER 2024 does (`mer2024`), or
@@ -280,7 +281,7 @@ def _expanded(distinct: list[list[str]], codes: NDArray[np.integer], offsets: Ro
 def _checked(lists: Lists, bad: dict[int, str], split: Split) -> ListCells:
     """Find numbers, missing values (`nan`) and endless cells among what was read, and empty the bad rows."""
     counts = np.diff(lists.offsets)
-    numbers = np.array([_is_number(word) for word in lists.words], dtype=bool)
+    numbers = np.array([is_number(word) for word in lists.words], dtype=bool)
     for item in np.flatnonzero(numbers[lists.codes]).tolist() if numbers.any() else ():
         row = int(np.searchsorted(lists.offsets, item, "right")) - 1
         bad.setdefault(row, f"'{printable(lists.words[lists.codes[item]])}' is not a label; {_form(split)}")
@@ -299,7 +300,8 @@ def _without(lists: Lists, rows: Rows) -> Lists:
     return Lists(lists.words, lists.codes[np.repeat(kept, counts)], offsets_of(np.where(kept, counts, 0)))
 
 
-def _is_number(word: str) -> bool:
+def is_number(word: str) -> bool:
+    """Return whether a word is a number, or `nan`, which no set of labels may have."""
     return _NUMBER.fullmatch(word) is not None
 
 
@@ -359,7 +361,7 @@ def _wrong_frame(frame: str, inner: str) -> str:
     if "[" in inner:
         return "is a list within a list"
     items = [item.strip() for item in inner.split(",")]
-    number = next((item for item in items if _is_number(item)), None)
+    number = next((item for item in items if is_number(item)), None)
     if number is not None:
         return f"contains {printable(number)}, which is not a label"
     if any(item.count("(") != item.count(")") for item in items) or (inner.startswith("(") and inner.endswith(")")):

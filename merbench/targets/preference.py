@@ -36,6 +36,7 @@ class PreferenceTarget(ClassTarget):
     """
 
     draft_order = 3
+    answer_form = "choice"
 
     type: Literal["preference"]
     # `dropped` leaves out samples whose reference is `same`, and a predicted `same` counts as `a1`; `class` makes it a

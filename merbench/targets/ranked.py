@@ -38,6 +38,7 @@ class RankedTarget(VocabularyTarget):
 
     metric_kind = "ranked"
     answer_noun = "first answers"
+    answer_form = "ranking"
     cell_type = ITEMS
 
     type: Literal["ranked"]

@@ -118,6 +118,9 @@ class Target(Declaration):
     loss: ClassVar[Literal["", "cross_entropy", "squared_error", "binary_cross_entropy"]] = ""
     # what is averaged where a track takes several rows per id: `probabilities` of labels, `values`, or nothing
     row_average: ClassVar[Literal["", "probabilities", "values"]] = ""
+    # what a language model is asked for, which decides the prompt and how the answer is read; empty for a kind that is
+    # not asked for
+    answer_form: ClassVar[Literal["", "ranking", "label", "words", "number", "shares", "choice", "description"]] = ""
     has_confusion: ClassVar[bool] = False  # whether it has a confusion matrix of its labels
     has_label_columns: ClassVar[bool] = False  # whether its values have a column per label
     has_word_sets: ClassVar[bool] = False  # whether its values are sets of words

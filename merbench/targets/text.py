@@ -43,6 +43,7 @@ class TextTarget(Target):
 
     metric_kind = "label_set"
     has_word_sets = True
+    answer_form = "description"
     cell_type = pa.string()
 
     type: Literal["text"]

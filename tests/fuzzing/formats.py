@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lexicon_release import FORMAT, SYNONYM, WHEEL, write_csv, write_xlsx
 from made_corpus import made_corpus, with_parquet
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, toml, zipped, zstd_packed
+from merbench.asking.answers import read_answer, read_answers
 from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
@@ -38,7 +40,7 @@ from merbench.corpus.feature import Feature, read_feature
 from merbench.corpus.folder import verify_corpus
 from merbench.corpus.release_readers import arrays, label_archive, recordings, spaced
 from merbench.corrupt.manifest import Manifest, read_manifest, read_progress, write_manifest
-from merbench.errors import DeclarationError, Problem, UsageError
+from merbench.errors import DeclarationError, InvalidSubmission, Problem, UsageError
 from merbench.features.folders import read_network
 from merbench.files.journal import Journal
 from merbench.files.reading import sha256_bytes
@@ -327,7 +329,34 @@ def _submissions(folder: Path) -> dict[str, Format]:
         "csv.zst": either("csv.zst", [bytes(pa.compress(text, "zstd", asbytes=True)) for text in texts], zstd_packed),
         "parquet": either("parquet", [*parquets, _parquet(odd)], parquet),
         "npz": either("npz", archives, zipped(_member)),
+        "answers": Format(folder / "answer.txt", ANSWERS, scrambled, lambda path: _read_answers(path, folder / "answers.csv", many)),
     }  # fmt: skip
+
+
+ANSWERS = [
+    b"{'name': 'c1', 'result': ['glad', 'sad']},\n{'name': 'c2', 'result': ['neutral']}",
+    '```json\n{"yes": 0.25, "no": 75%}\n```\n输出：【悲伤，glad】'.encode(),
+    b"<think>a1?</think> Output: [happy, worn out, and 'sad'] a2, minus 0.5",
+    b"I'm sorry, but I cannot help with identifying people. \\ud83d -1e-3",
+    b"neutral. She seems not sad, but afraid",
+]
+
+
+def _read_answers(path: Path, written: Path, candidates: Candidates) -> None:
+    """Read a text as an answer of every kind; whatever is read, a submission can hold, and its target reads."""
+    text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+    asked = [(name, target) for name, target in candidates.track.targets.items() if target.answer_form]
+    for released, (name, target) in product((True, False), asked):
+        several = read_answers(target, text, ["c1", "c2"], released=released) or ()
+        for answer in (read_answer(target, text, released=released), *several):
+            cells = {
+                column: [cell] * 12 for column, cell in zip(target.columns(name), answer.cells or (), strict=False)
+            }
+            written.write_bytes(_csv({**MANY_TEXT, **cells}))
+            try:
+                read_submission(written, candidates)
+            except InvalidSubmission as error:
+                raise ValueError(f"{name}: {answer.cells!a}: {error}") from error
 
 
 _EXTRACTED = {

@@ -1,0 +1,1 @@
+"""Language models asked for the answers of a track."""
