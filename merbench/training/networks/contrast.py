@@ -23,22 +23,21 @@ from merbench.errors import UsageError, listed
 from merbench.parameters import Within
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.label_sets import SetNetwork, confidences, weighted_cross_entropy
-from merbench.training.networks.layers import FoldHidden, FoldLinear, Heads, Width
+from merbench.training.networks.layers import FoldHidden, FoldLinear, Width, heads_width, read_by_heads
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.semi_supervised import (
-    Noise,
     Share,
+    ViewOptions,
     features_by_modality,
     follow,
     mean_over,
-    strong_view,
-    weak_view,
+    two_views,
 )
 from merbench.training.wrapping import BaseOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContrastOptions(BaseOptions):
+class ContrastOptions(ViewOptions, BaseOptions):
     """What is trained, the contrast, and the views.
 
     Attributes:
@@ -54,10 +53,6 @@ class ContrastOptions(BaseOptions):
             before that, the only one that a sample is drawn to is its own other view.
         first_share: weight of the past in the confidences of a sample in the first epoch.
         last_share: the same at the end; in between it changes linearly.
-        weak_noise: deviation of the noise of the weak view.
-        strong_noise: deviation of the noise of the strong view.
-        strong_dropout: share of the numbers of the strong view that are set to 0.
-        drop_modality: whether the strong view lacks a modality, of samples that have several.
     """
 
     width: Width
@@ -69,10 +64,6 @@ class ContrastOptions(BaseOptions):
     prototype_epoch: Annotated[int, Within(1)]
     first_share: Share
     last_share: Share
-    weak_noise: Noise
-    strong_noise: Noise
-    strong_dropout: Share
-    drop_modality: bool
 
 
 def contrastive_loss(
@@ -156,12 +147,11 @@ class Contrastive(SetNetwork):
 
     def __init__(self, base: NetworkBaseline, options: ContrastOptions, shape: Shape) -> None:
         super().__init__(base, options, shape)
-        if not isinstance(getattr(self.network, "heads", None), Heads):
-            raise UsageError("the base has no vector that its heads read, which an embedding is made of")
+        n_in = heads_width(self.network, "which an embedding is made of")
         self.modalities = features_by_modality(shape)
-        self.projection = _projection(self.network, options.width, shape, layered=base.together)
+        self.projection = _projection(n_in, options.width, shape, layered=base.together)
         self.key_network = base.make(shape).requires_grad_(False)
-        self.key_projection = _projection(self.network, options.width, shape, layered=base.together)
+        self.key_projection = _projection(n_in, options.width, shape, layered=base.together)
         self.key_projection.requires_grad_(False)
         self.key_network.load_state_dict(self.network.state_dict())
         self.key_projection.load_state_dict(self.projection.state_dict())
@@ -193,12 +183,7 @@ class Contrastive(SetNetwork):
 
     def views(self, batch: Batch) -> tuple[Batch, Batch]:
         """Return the weak view of samples, and the strong one."""
-        options = self.options
-        dropped = self.modalities if options.drop_modality else ()
-        return (
-            weak_view(batch, options.weak_noise),
-            strong_view(batch, options.strong_noise, options.strong_dropout, dropped),
-        )
+        return two_views(batch, self.options, self.modalities)
 
     def forward(self, batch: Batch) -> Any:
         """Return what the base does, and in training of its weak view, with the losses of sets and the contrast."""
@@ -293,9 +278,8 @@ class Contrastive(SetNetwork):
         remembered.place.add_(labels.shape[-1]).remainder_(size)
 
 
-def _projection(network: Any, width: int, shape: Shape, *, layered: bool) -> nn.Module:
+def _projection(n_in: int, width: int, shape: Shape, *, layered: bool) -> nn.Module:
     """Return two layers from what the heads of a network read to an embedding."""
-    n_in = network.heads.layers[0].weight.shape[1]  # of layers of both kinds
     if layered:
         hidden = FoldHidden(n_in, n_in, shape.rngs, dropout=0, noise=shape.noise)
         return nn.Sequential(hidden, FoldLinear(n_in, width, shape.rngs))
@@ -303,11 +287,5 @@ def _projection(network: Any, width: int, shape: Shape, *, layered: bool) -> nn.
 
 
 def _embedded(network: Any, projection: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    read: list[Tensor] = []
-    handle = network.heads.register_forward_pre_hook(lambda _, given: read.append(given[0]))
-    try:
-        returned = network(batch)
-    finally:
-        handle.remove()
-    outputs, own = returned if isinstance(returned, tuple) else (returned, {})
-    return outputs, own, nn.functional.normalize(projection(read[0]).float(), dim=-1)
+    outputs, own, read = read_by_heads(network, batch)
+    return outputs, own, nn.functional.normalize(projection(read).float(), dim=-1)

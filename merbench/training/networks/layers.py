@@ -21,7 +21,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from merbench.errors import UsageError
 from merbench.parameters import Described, Within
+from merbench.training.networks.batches import Batch
 
 Slot = TypeVar("Slot")
 
@@ -295,3 +297,32 @@ class Heads(nn.Module):
         """Return the outputs for every target."""
         outputs = zip(self.labels.items(), [layer(x) for layer in self.layers], strict=True)
         return {name: output if n_labels else output.squeeze(-1) for (name, n_labels), output in outputs}
+
+
+def read_by_heads(network: Any, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Return the outputs of a network for a batch, its own losses, and the vectors that its `heads` read."""
+    read: list[Tensor] = []
+    handle = network.heads.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    try:
+        returned = network(batch)
+    finally:
+        handle.remove()
+    outputs, own = returned if isinstance(returned, tuple) else (returned, {})
+    return outputs, own, read[0]
+
+
+def heads_width(network: Any, why: str) -> int:
+    """Return how many numbers the `heads` of a network read.
+
+    Args:
+        network: of a base.
+        why: what these are needed for.
+
+    Raises:
+        UsageError: it has no vector that heads read.
+    """
+    heads = getattr(network, "heads", None)
+    if not isinstance(heads, Heads):
+        raise UsageError(f"the base has no vector that its heads read, {why}")
+    layer: Any = heads.layers[0]
+    return int(layer.weight.shape[1])  # of layers of both kinds

@@ -16,10 +16,10 @@ from torch import Tensor
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.learner import Losses
 from merbench.training.networks.semi_supervised import (
-    Noise,
     SemiOptions,
     SemiSupervised,
     Share,
+    ViewOptions,
     mean_over,
     strong_view,
     weak_view,
@@ -27,22 +27,14 @@ from merbench.training.networks.semi_supervised import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchingOptions(SemiOptions):
+class MatchingOptions(ViewOptions, SemiOptions):
     """Besides the options of all semi-supervised systems, what is sure, and the views.
 
     Attributes:
         threshold: confidence from which on the label that is predicted for the weak view is sure.
-        weak_noise: deviation of the noise of the weak view.
-        strong_noise: deviation of the noise of the strong view.
-        strong_dropout: share of the numbers of the strong view that are set to 0.
-        drop_modality: whether the strong view lacks a modality, of samples that have several.
     """
 
     threshold: Share
-    weak_noise: Noise
-    strong_noise: Noise
-    strong_dropout: Share
-    drop_modality: bool
 
 
 def sure_labels(weak: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,23 @@ Share = Annotated[float, Within(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """The views of samples.
+
+    Attributes:
+        weak_noise: deviation of the noise of the weak view.
+        strong_noise: deviation of the noise of the strong view.
+        strong_dropout: share of the numbers of the strong view that are set to 0.
+        drop_modality: whether the strong view lacks a modality, of samples that have several.
+    """
+
+    weak_noise: Noise
+    strong_noise: Noise
+    strong_dropout: Share
+    drop_modality: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SemiOptions(BaseOptions):
     """What is trained, and what unlabelled samples are to it.
 
@@ -95,6 +112,14 @@ def strong_view(batch: Batch, noise: float, dropout: float, modalities: Sequence
             for name in names:
                 inputs[name], present[name] = inputs[name] * left[..., None], present[name] & left
     return replace(view, inputs=inputs, present=present, complete={})
+
+
+def two_views(batch: Batch, options: ViewOptions, modalities: Sequence[Sequence[str]]) -> tuple[Batch, Batch]:
+    """Return the weak view of samples, and the strong one."""
+    return (
+        weak_view(batch, options.weak_noise),
+        strong_view(batch, options.strong_noise, options.strong_dropout, modalities if options.drop_modality else ()),
+    )
 
 
 def features_by_modality(shape: Shape) -> list[list[str]]:

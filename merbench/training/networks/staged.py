@@ -12,6 +12,7 @@ Conventions:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -53,6 +54,27 @@ class Frozen(nn.Module):
         return self.trained(*given)
 
 
+def stages(given: Setup, folder: str, n_first: int, n_second: int) -> tuple[Setup, Setup, list[Epochs]]:
+    """Return the setups of two trainings of which the second is the one that is shown, and the epochs of both.
+
+    Args:
+        given: the setup of both together.
+        folder: of the state of the first.
+        n_first: its epochs, at most.
+        n_second: those of the second.
+    """
+    logs, n_epochs = [Epochs(NO_LOG), Epochs(given.log)], n_first + n_second
+    first = replace(given.part(folder), log=logs[0], progress=lambda done, _: given.progress(done, n_epochs))
+    second = replace(given, log=logs[1], progress=lambda done, _: given.progress(n_first + done, n_epochs))
+    return first, second, logs
+
+
+def sample_epochs(logs: Sequence[Epochs], train: TrainingSet, setup: Setup) -> int:
+    """Return how many samples were seen in the epochs of all stages, summed over folds."""
+    learned = [len(division.learn) for division in train.divisions(setup.n_folds, setup.seed)]
+    return int(sum(np.isfinite(log.arrays()["loss"]).sum(0) for log in logs) @ np.array(learned))
+
+
 class StagedBaseline(NetworkBaseline):
     """A network per fold that begins from a teacher of the same fold.
 
@@ -85,26 +107,22 @@ class StagedBaseline(NetworkBaseline):
 
     def fit_folds(self, train: TrainingSet) -> CrossFit:
         """Train both stages, and return the result of cross-validation of the second."""
-        given, before = self.setup, self.teacher_schedule.epochs
-        n_epochs = before + self.schedule.epochs
-        logs = [Epochs(NO_LOG), Epochs(given.log)]
-        first = replace(given.part(TEACHER), log=logs[0], progress=lambda done, _: given.progress(done, n_epochs))
+        given = self.setup
+        first, second, logs = stages(given, TEACHER, self.teacher_schedule.epochs, self.schedule.epochs)
         teacher = NetworkBaseline(
             self.make_teacher, self.teacher_schedule, first, kind=self.kind, standardise=self.standardise
         )
         taught = teacher.fit_folds(replace(train, corruption=None))
         self.teachers = teacher.networks
-        self.setup = replace(given, log=logs[1], progress=lambda done, _: given.progress(before + done, n_epochs))
+        self.setup = second
         try:
             result = super().fit_folds(train)
         finally:
             self.setup, self.teachers = given, []
-        learned = [len(division.learn) for division in train.divisions(given.n_folds, given.seed)]
-        epochs = sum(np.isfinite(log.arrays()["loss"]).sum(0) for log in logs)
         return replace(
             result,
             notes=tuple(dict.fromkeys((*taught.notes, *result.notes))),
-            sample_epochs=int(epochs @ np.array(learned)),
+            sample_epochs=sample_epochs(logs, train, given),
         )
 
     def _make_networks(self, *arguments: Any) -> Any:
