@@ -83,6 +83,7 @@ def test_a_baseline_around_another_one_takes_what_that_one_takes(tmp_path: Path)
 def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
+        "after-pl-regularisation": (("prior", "network"), {"base": "base_options"}),
         "after-rg": ((), {"base": "base_options"}),
         "attention-topn": (("ranking", "fusion"), {}),
         "cpm-net": ((), {}),
@@ -96,6 +97,8 @@ def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
         "nmer": (("teacher", "network"), {}),
         "pico": ((), {"base": "base_options"}),
         "pseudo-label": (("teacher", "student"), {"base": "base_options"}),
+        "records": ((), {"base": "base_options"}),
+        "solar": (("prior", "network"), {"base": "base_options"}),
     }
     folder = write(tmp_path / "own", f'{TOML.partition("[tracks")[0]}own_loop = true\ntrains = {{ nmae = "depth" }}\n')
     with pytest.raises(

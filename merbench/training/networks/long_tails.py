@@ -192,11 +192,11 @@ class Solar(SetNetwork):
         super().remember_sets(sets, learned, layered=layered)
         [every] = sets.values()
         folds, (n, k), device = [len(learned)] if layered else [], every.shape, every.device
-        size, counted = min(self.options.queue * self.batch_size, n), torch.zeros(folds, dtype=torch.long)
+        size = min(self.options.queue * self.batch_size, n)
         self.remembered.register_buffer("prior", torch.full((*folds, k), 1 / k, device=device))
         self.remembered.register_buffer("queue", torch.zeros(*folds, size, k, device=device))
-        self.remembered.register_buffer("place", counted.to(device))
-        self.remembered.register_buffer("counted", counted.to(device))
+        for name in ("place", "counted"):  # where the queue goes on, and the epoch that the prior has counted up to
+            self.remembered.register_buffer(name, torch.zeros(folds, dtype=torch.long, device=device))
 
     def marginal(self, prior: Tensor) -> Tensor:
         """Return how much the labels weigh in the pseudo-labels: the prior."""
