@@ -62,6 +62,12 @@ _BLOCK = 4096
 _N_PITCH_STATISTICS = 7
 """Mean, deviation, percentiles 10, 50 and 90, slope, change."""
 
+N_LOG_MEL = 128
+_LOG_MEL_HZ = (20, RATE_HZ // 2)
+_LOG_MEL_FLOOR = np.finfo(np.float32).eps
+_PREEMPHASIS = np.float32(0.97)
+"""Bands of `log_mel`, from where to where they are, their least power, and by how much a sample is less the one before."""
+
 
 @extractor(
     "voice",
@@ -118,6 +124,45 @@ def sound_vector(audio: Audio) -> Floats:
             _voice(mono, level_db),
         ]
     ).astype(np.float32)
+
+
+@extractor(
+    "log-mel",
+    input="sound",
+    unit="frame",
+    dimension=N_LOG_MEL,
+    licence="Apache-2.0",
+    source="Gong et al., 2021",
+    extra="media",
+    rate_hz=RATE_HZ / HOP,
+)
+def log_mel(audio: Audio) -> Output:
+    """Logarithms of the power in 128 mel bands every 10 ms, as transformers of spectrograms read them.
+
+    Those of AST (arXiv:2104.01778), Audio-MAE and HiCMAE, which are Kaldi's: of frames of 25 ms, less their mean, with
+    a pre-emphasis of 0.97, in a Hann window of 400 samples, the power spectrum of 512; triangles on the mel scale
+    1127 ln(1 + f / 700) from 20 Hz to 8 kHz; powers of at least 2⁻²³. Samples are from -1 to 1.
+    """
+    mono = one_channel(audio, RATE_HZ).samples[0]
+    frames = _frames(mono, FRAME, HOP)
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / (FRAME - 1))).astype(np.float32)
+    blocks = []
+    for start in range(0, len(frames), _BLOCK):
+        block = frames[start : start + _BLOCK]
+        centred = block - block.mean(axis=1, keepdims=True)
+        before = np.concatenate([centred[:, :1], centred[:, :-1]], axis=1)
+        blocks.append(_squared(_transform(centred - _PREEMPHASIS * before, window, _FFT)) @ _kaldi_triangles())
+    times = (np.arange(len(frames)) * HOP + FRAME / 2) / RATE_HZ
+    return Output(np.log(np.maximum(np.concatenate(blocks), _LOG_MEL_FLOOR)), times)
+
+
+@cache
+def _kaldi_triangles() -> Floats:
+    """Return the weights of the bands of `log_mel`, `(bins, bands)`."""
+    mel = 1127 * np.log1p(np.arange(_FFT // 2 + 1)[:, None] * RATE_HZ / _FFT / 700)
+    corners = np.linspace(*(1127 * np.log1p(hz / 700) for hz in _LOG_MEL_HZ), N_LOG_MEL + 2)
+    low, centre, high = (corners[i : N_LOG_MEL + i] for i in range(3))
+    return np.maximum(np.minimum((mel - low) / (centre - low), (high - mel) / (high - centre)), 0).astype(np.float32)
 
 
 def one_channel(audio: Audio, rate_hz: int) -> Audio:

@@ -17,7 +17,7 @@ from scipy.signal import chirp, spectrogram
 from merbench.corruptions.signals import Audio
 from merbench.errors import MissingExtra
 from merbench.features import sound
-from merbench.features.sound import N_BANDS, N_CEPSTRA, pitch_track, sound_vector
+from merbench.features.sound import N_BANDS, N_CEPSTRA, log_mel, pitch_track, sound_vector
 
 RATE = 16_000
 
@@ -213,3 +213,26 @@ def test_emotions_of_unseen_speakers_are_reported_apart(test_data: Path) -> None
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
     predicted = cross_val_predict(model, np.array(vectors), emotions, groups=speakers, cv=LeaveOneGroupOut())
     assert f1_score(emotions, predicted, average="weighted") > 0.70
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:At least one mel filter has all zero values")
+@pytest.mark.parametrize("seconds", [0.025, 0.5, 1.003])
+def test_log_mel_bands_are_those_of_transformers(seconds: float) -> None:
+    transformers = pytest.importorskip("transformers", reason="the extra language-models is not installed")
+    samples = (voice(180, seconds) + noise(round(seconds * RATE))).astype(np.float32)
+    output = log_mel(mono(samples))
+    extractor = transformers.ASTFeatureExtractor(do_normalize=False, max_length=len(output.values))
+    expected = extractor(samples, sampling_rate=RATE)["input_values"][0]
+    assert output.values.shape == (1 + (len(samples) - 400) // 160, 128)
+    # The peer computes in float64; near the floor of 2⁻²³, a band has the rounding of float32.
+    np.testing.assert_allclose(output.values, expected, atol=2e-3)
+    loud = expected > -5
+    np.testing.assert_allclose(output.values[loud], expected[loud], atol=5e-5)
+
+
+@pytest.mark.parametrize("n", [0, 1, 399])
+def test_log_mel_of_silence_is_the_least_power(n: int) -> None:
+    output = log_mel(mono(np.zeros(n)))
+    np.testing.assert_array_equal(output.values, np.full((1, 128), np.float32(-23 * np.log(2))))
+    assert output.times is not None and output.times.tolist() == [0.0125]  # the middle of 25 ms

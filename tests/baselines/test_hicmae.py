@@ -1,0 +1,179 @@
+"""HiCMAE: streams, fusion, skips and contrast, against hand values, arithmetic and torch's own layers."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from merbench.errors import UsageError
+from merbench.training import Setup, load_baseline
+from merbench.training.networks.video import Grid
+from tests.baselines.clips import SIZE, Returning, clip_batch, options_of, shape_of
+
+SMALL = {"width": 16, "heads": 2, "layers": 3, "levels": [0, 2], "decoder_width": 8, "decoder_heads": 2}
+WIDTHS = {"crops": 3 * SIZE**2, "mel": 128}
+
+
+def module() -> ModuleType:
+    return load_baseline("hicmae").module
+
+
+def made(kind: str, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return getattr(module(), kind)(options_of("hicmae", **{**SMALL, **options}), shape_of({"crops": 3}, WIDTHS))
+
+
+@pytest.mark.parametrize(
+    ("n", "temperature", "expected"),
+    # Orthonormal pairs: a vector finds its own, with e^(1/T), among B - 1 others, with 1: log(1 + (B - 1) e^(-1/T)).
+    [(4, 1.0, 0.743668), (4, 0.5, math.log(1 + 3 * math.exp(-2))), (8, 0.07, math.log(1 + 7 * math.exp(-1 / 0.07)))],
+)
+def test_contrast_of_orthonormal_pairs(n: int, temperature: float, expected: float) -> None:
+    vectors = torch.eye(n, 10) * torch.arange(1.0, n + 1)[:, None]  # cosines, whatever the lengths
+    assert float(module().info_nce(vectors, 3 * vectors, temperature)) == pytest.approx(expected, abs=5e-7)
+
+
+def test_contrast_is_the_mean_of_both_directions() -> None:
+    one, other = torch.randn(5, 4), torch.randn(5, 4)
+    cosines = torch.tensor([[float(nn.functional.cosine_similarity(a, b, 0)) for b in other] for a in one]) / 0.1
+    both = sum(-math.log(math.exp(row[n]) / sum(map(math.exp, row))) for table in (cosines, cosines.T) for n, row in enumerate(table.tolist()))  # fmt: skip
+    assert float(module().info_nce(one, other, 0.1)) == pytest.approx(both / 10, rel=1e-5)
+    assert float(module().info_nce(one, other, 0.1)) == pytest.approx(float(module().info_nce(other, one, 0.1)))
+
+
+def test_tokens_of_a_spectrogram_are_those_of_a_convolution() -> None:
+    stream, sounds = made("Network").encoder.audio, torch.randn(2, 256, 128)
+    expected = stream.embedding.layer(sounds[:, None]).flatten(2).mT + stream.embedding.positions
+    torch.testing.assert_close(stream.embedding(sounds), expected)
+    assert expected.shape == (2, 16 * 8, 16)
+
+
+def test_spectrograms_begin_where_the_pictures_do_and_short_ones_are_filled() -> None:
+    rows = torch.arange(400.0).view(1, 400, 1).expand(3, -1, 128).contiguous()
+    lengths = torch.tensor([400, 256, 100])
+    rows[2, 100:] = 0
+    taken = module().spectrograms(rows, lengths, 256, torch.tensor([0.5, 0.5, 1.0]))
+    back = (taken * 2 * 4.5689974 - 4.2677393)[..., 0]
+    # The middle of 400 - 256 = 144 possible steps is 72.
+    torch.testing.assert_close(back[0], torch.arange(72.0, 328.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(back[1], torch.arange(256.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(back[2], torch.cat([torch.arange(100.0), torch.zeros(156)]), atol=1e-3, rtol=0)
+
+
+def test_both_streams_of_a_fusion_read_what_the_other_was_before() -> None:
+    fusion = made("Network", fusion_layers=2).encoder.fusion.eval()
+    video, audio = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    first = fusion.video[0](video, audio), fusion.audio[0](audio, video)
+    second = fusion.video[1](first[0], first[1]), fusion.audio[1](first[1], first[0])
+    got = fusion(video, audio)
+    torch.testing.assert_close(got[0], fusion.video_norm(second[0]))
+    torch.testing.assert_close(got[1], fusion.audio_norm(second[1]))
+
+
+def test_the_answer_is_read_from_weighted_layers_and_the_fusion() -> None:
+    network = made("Network").eval()
+    clips, sounds = torch.rand(2, 3, 16, SIZE, SIZE), torch.randn(2, 256, 128)
+    read: list[torch.Tensor] = []
+    network.norm.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    with torch.no_grad():
+        network.video_weights.copy_(torch.tensor([0.0, 0.0, 2.0]))
+    network.answered(clips, sounds)
+    from merbench.training.networks.video import standardised
+
+    layers = network.encoder.video(standardised(clips))
+    shares = [share / (2 + math.exp(2)) for share in (1, 1, math.exp(2))]
+    expected = sum(share * layer.mean(1) for share, layer in zip(shares, layers, strict=True))
+    assert read[0].shape == (2, 4 * 16)
+    torch.testing.assert_close(read[0][:, :16], expected)
+
+
+def test_decoders_read_layers_from_the_last_to_the_first() -> None:
+    network = made("Pretraining").eval()
+    read: list[torch.Tensor] = []
+    for block in network.audio_decoder.blocks[1:]:
+        block.before_context.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    layers: list[torch.Tensor] = []
+    network.encoder.audio.register_forward_hook(lambda _, __, output: layers.extend(output))
+    network(clip_batch("crops", "mel"))
+    inputs = network.audio_decoder.inputs
+    assert len(read) == 2
+    # Positions of the visible tokens are added to both alike.
+    torch.testing.assert_close(read[0] - inputs(layers[2]), read[1] - inputs(layers[0]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_losses_of_decoders_that_return_what_is_hidden_are_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, wanted = made("Pretraining"), dict[str, torch.Tensor]()
+    functions = type(network).forward.__globals__
+    for name in ("targets", "sound_targets"):
+
+        def remembered(*given: Any, name: str = name, original: Any = functions[name], **more: Any) -> torch.Tensor:
+            wanted[name] = original(*given, **more)
+            return wanted[name]
+
+        monkeypatch.setitem(functions, name, remembered)
+
+    def restored(name: str) -> Any:
+        return Returning(lambda tokens, mask, _: wanted[name][mask].view(len(mask), -1, wanted[name].shape[-1]))
+
+    network.video_decoder, network.audio_decoder = restored("targets"), restored("sound_targets")
+    _, losses = network(clip_batch("crops", "mel"))
+    assert (float(losses["video"]), float(losses["audio"])) == (0, 0)
+    assert float(losses["contrast"].detach()) > 0
+
+
+def test_targets_of_a_spectrogram_have_mean_0_and_variance_1() -> None:
+    sounds = torch.randn(2, 256, 128) * 3 + 1
+    got = module().sound_targets(sounds, 16)
+    square = sounds[1, 16:32, 32:48].flatten()  # step 1, band 2: token 1 · 8 + 2
+    torch.testing.assert_close(got[1, 10], (square - square.mean()) / (square.std() + 1e-6))
+    torch.testing.assert_close(got.var(-1), torch.ones(2, 128), atol=1e-4, rtol=0)
+
+
+def test_masks_hide_102_of_128_tokens_of_sound() -> None:
+    seen: list[int] = []
+    network = made("Pretraining", masked_sound=0.8).eval()
+    network.encoder.audio.blocks[0].register_forward_hook(lambda _, given, __: seen.append(given[0].shape[1]))
+    network(clip_batch("crops", "mel"))
+    assert seen == [26]
+
+
+@pytest.mark.parametrize("kind", ["Network", "Pretraining"])
+def test_every_parameter_is_trained(kind: str) -> None:
+    network = made(kind).train()
+    returned = network(clip_batch("crops", "mel"))
+    outputs, losses = returned if isinstance(returned, tuple) else (returned, {})
+    sum(value.square().sum() for value in (*outputs.values(), *losses.values())).backward()
+    assert [name for name, each in network.named_parameters() if each.grad is None or not each.grad.any()] == []
+
+
+def test_without_contrast_there_is_no_such_loss() -> None:
+    assert {*made("Pretraining", contrast=0.0)(clip_batch("crops", "mel"))[1]} == {"video", "audio"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": [1, 4]}, "levels: 4: the last of 4 layers is 3"),
+        ({"levels": [1]}, "decoder_layers: 3; 1 levels need 2, as every block but the first reads one"),
+        ({"sound_patch": 12}, "sound_patch: 12 does not divide bands, which is 128"),
+    ],
+)
+def test_layers_and_tokens_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    loaded = load_baseline("hicmae")
+    with pytest.raises(UsageError, match=message):
+        loaded.build({**loaded.options("", {}), **options}, Setup(device_name="cpu"))
+
+
+@pytest.mark.parametrize("widths", [{"a": 300}, {"a": 300, "b": 27}, {"a": 128, "b": 128}])
+def test_features_that_are_not_pictures_and_sound_are_refused(widths: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="one feature of pictures, and one of sound with rows of 128 numbers"):
+        module().Network(options_of("hicmae", **SMALL), shape_of({"x": 3}, widths))
+
+
+def test_a_spectrogram_has_the_grid_of_its_tokens() -> None:
+    assert options_of("hicmae").sound_grid == Grid(1, 16, 8)
