@@ -1,13 +1,12 @@
-"""HiCMAE: face and voice of a clip, which have learned to fill in hidden parts of both and to know which belong together.
+"""HiCMAE: face and voice of a clip; hidden parts of both are filled in first, and it is learned which belong together.
 
 Conventions:
-    As in `merbench.training.networks.video`. A spectrogram has S steps of F bands, `(B, S, F)`; one of its N tokens is a
-    square of p × p numbers, in the order of step and band. Layers of an encoder are numbered from 0.
+    As in `merbench.training.networks.video`. A spectrogram has S steps of F bands, `(B, S, F)`; one of its N tokens is
+    a square of p × p numbers, in the order of step and band. Layers of an encoder are numbered from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
@@ -23,7 +22,16 @@ from merbench.training.networks.batches import Batch
 from merbench.training.networks.layers import Width
 from merbench.training.networks.masked import Decoder, targets, tube_mask
 from merbench.training.networks.network import Shape
-from merbench.training.networks.pretrained import PretrainedBaseline
+from merbench.training.networks.pretrained import (
+    BLOCK,
+    CROSS_BLOCK,
+    EMBEDDING,
+    NOT_OF_ENCODER,
+    PretrainedBaseline,
+    Released,
+    named,
+    under,
+)
 from merbench.training.networks.video import (
     CHANNELS,
     TUBE,
@@ -47,7 +55,7 @@ from merbench.training.networks.video import (
 )
 
 SOUND_MEAN, SOUND_DEVIATION = -4.2677393, 4.5689974
-"""Moments of logarithms of band powers in AudioSet; spectrograms are divided by twice the deviation (AST, 2104.01778)."""
+"""Moments of the bands of `log-mel` in AudioSet; twice the deviation is scaled to 1 (AST, arXiv:2104.01778)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,22 +223,28 @@ class Network(Answers):
     encoder: Encoder
 
     def __init__(self, options: Options, shape: Shape) -> None:
-        pictures, self_sound = features_of(shape, options.bands)
+        pictures, sound = features_of(shape, options.bands)
         encoder = Encoder(options, picture_size(shape.widths[pictures]))
         super().__init__(encoder, options, replace(shape, widths={pictures: shape.widths[pictures]}))
-        self.sound = self_sound
+        self.sound = sound
         self.video_weights, self.audio_weights = (nn.Parameter(torch.zeros(options.layers)) for _ in range(2))
 
     def depths(self) -> list[tuple[str, ...]]:
         """Return what names of parameters begin with, from the input to the output; others are behind these."""
-        return depths(self.options)
+        both = ("encoder.video.", "encoder.audio.")
+        blocks = [tuple(f"{stream}blocks.{n}." for stream in both) for n in range(self.options.layers)]
+        fusion = ("encoder.fusion.video.", "encoder.fusion.audio.")
+        fused = [tuple(f"{stream}{n}." for stream in fusion) for n in range(self.options.fusion_layers)]
+        return [tuple(f"{stream}embedding." for stream in both), *blocks, *fused]
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the outputs, and in training with mixed clips or smoothed labels a loss of its own."""
         if not self.training:
-            return self.viewed(lambda place, mirrored: self.answered(
-                self.clips.view(batch, place, mirrored=mirrored), sound_of(batch, self.sound, self.options, place)
-            ))
+            return self.viewed(
+                lambda place, mirrored: self.answered(
+                    self.clips.view(batch, place, mirrored=mirrored), sound_of(batch, self.sound, self.options, place)
+                )
+            )
         place = torch.rand(batch.samples.shape, device=batch.samples.device)
         clips, sounds = self.clips.drawn(batch, place), sound_of(batch, self.sound, self.options, place)
         if not mixes(self.options):
@@ -250,14 +264,6 @@ class Network(Answers):
         return outputs
 
 
-def depths(options: Options) -> list[tuple[str, ...]]:
-    """Return what names of parameters of the encoder begin with, by depth: those of both encoders, then the fusion."""
-    both = ("encoder.video.", "encoder.audio.")
-    blocks = [tuple(f"{stream}blocks.{n}." for stream in both) for n in range(options.layers)]
-    fused = [tuple(f"encoder.fusion.{stream}.{n}." for stream in ("video", "audio")) for n in range(options.fusion_layers)]
-    return [tuple(f"{stream}embedding." for stream in both), *blocks, *fused]
-
-
 def sound_of(batch: Batch, name: str, options: Options, place: Tensor | float) -> Tensor:
     """Return spectrograms of a batch that begin at a place, 0 to 1."""
     lengths = batch.lengths[name]
@@ -270,9 +276,9 @@ class Pretraining(nn.Module):
 
     def __init__(self, options: Options, shape: Shape) -> None:
         super().__init__()
-        pictures, self_sound = features_of(shape, options.bands)
+        pictures, sound = features_of(shape, options.bands)
         size = picture_size(shape.widths[pictures])
-        self.options, self.grid, self.sound = options, Grid.of(options, size), self_sound
+        self.options, self.grid, self.sound = options, Grid.of(options, size), sound
         self.clips = Clips(options, pictures, plain=True)
         self.encoder = Encoder(options, size)
         decoder = partial(Decoder, options.width, options, skips=True)
@@ -319,5 +325,22 @@ def info_nce(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     return (cross_entropy(cosines, own) + cross_entropy(cosines.T, own)) / 2
 
 
+def released(options: Options) -> Released:
+    """Return how released weights become those of an encoder."""
+    keys: dict[str, list[str]] = {}
+    for own, name in (("video", "encoder"), ("audio", "encoder_audio")):
+        keys |= under(f"{own}.embedding.", f"{name}.", EMBEDDING) | named(f"{own}.norm", f"{name}.norm")
+        for n in range(options.layers):
+            keys |= under(f"{own}.blocks.{n}.", f"{name}.blocks.{n}.", BLOCK)
+    for own, name in (("video", ""), ("audio", "_audio")):
+        keys |= named(f"fusion.{own}_norm", f"encoder_fusion.norm{name}")
+        for n in range(options.fusion_layers):
+            keys |= under(f"fusion.{own}.{n}.", f"encoder_fusion.blocks{name}.{n}.", CROSS_BLOCK)
+    others = ("decoder_audio.", "encoder_to_decoder_audio.", "video_layer_weights", "audio_layer_weights")
+    return Released(keys, (*NOT_OF_ENCODER, *others))
+
+
 def build(options: Options, setup: Setup) -> PretrainedBaseline:
-    return PretrainedBaseline(partial(Network, options), partial(Pretraining, options), options, setup)
+    return PretrainedBaseline(
+        partial(Network, options), partial(Pretraining, options), options, setup, released(options)
+    )

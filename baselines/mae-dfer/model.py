@@ -22,7 +22,16 @@ from merbench.parameters import Described
 from merbench.training import Setup
 from merbench.training.networks.masked import MaskedAutoencoder, window_mask
 from merbench.training.networks.network import Shape
-from merbench.training.networks.pretrained import PretrainedBaseline, Released
+from merbench.training.networks.pretrained import (
+    EMBEDDING,
+    NOT_OF_ENCODER,
+    Keys,
+    PretrainedBaseline,
+    Released,
+    attention_keys,
+    named,
+    under,
+)
 from merbench.training.networks.video import (
     Answers,
     Attention,
@@ -106,7 +115,9 @@ class Encoder(nn.Module):
         self.embedding = Embedding(options.width, options.patch, grid)
         order = regions(grid, options.region)
         self.representatives = nn.Parameter(torch.empty(len(order), options.width))
-        self.blocks = nn.ModuleList(Block(options.width, options.heads, share) for share in path_shares(options))
+        self.blocks = nn.ModuleList(
+            Block(options.width, options.heads, share) for share in path_shares(options, options.layers)
+        )
         self.register_buffer("order", order, persistent=False)
         self.apply(initialise)
         nn.init.trunc_normal_(self.representatives, std=0.02)
@@ -149,44 +160,28 @@ def pretraining(options: Options, shape: Shape) -> nn.Module:
     return MaskedAutoencoder(encoder(options, shape), options, shape, mask)
 
 
-def _attention(own: str, released: str) -> dict[str, list[str]]:
-    return {
-        f"{own}.inputs.weight": [f"{released}.q.weight", f"{released}.kv.weight"],
-        f"{own}.query_bias": [f"{released}.q_bias"],
-        f"{own}.value_bias": [f"{released}.v_bias"],
-        f"{own}.output.weight": [f"{released}.proj.weight"],
-        f"{own}.output.bias": [f"{released}.proj.bias"],
-    }
+_PARTS = ("within", "first_attn"), ("between", "second_attn"), ("across", "third_attn")
 
-
-OF_BLOCK: dict[str, list[str]] = {
-    **_attention("within", "first_attn"),
-    **_attention("between", "second_attn"),
-    **_attention("across", "third_attn"),
-    **{
-        f"{own}.{name}": [f"{released}.{name}"]
-        for name in ("weight", "bias")
-        for own, released in (
-            ("before_within", "first_attn_norm0"),
-            ("before_between", "second_attn_norm0"),
-            ("before_across", "third_attn_norm0"),
-            ("before_context", "third_attn_norm1"),
-            ("before_units", "norm2"),
-            ("units.0", "mlp.fc1"),
-            ("units.2", "mlp.fc2"),
-        )
-    },
+OF_BLOCK: Keys = {
+    key: names
+    for own, part in _PARTS
+    for keys in (attention_keys(own, part, inputs=["q", "kv"]), named(f"before_{own}", f"{part}_norm0"))
+    for key, names in keys.items()
+} | {
+    **named("before_context", "third_attn_norm1"),
+    **named("before_units", "norm2"),
+    **named("units.0", "mlp.fc1"),
+    **named("units.2", "mlp.fc2"),
 }
 """By parameter of a block, the released arrays that it consists of, one after the other."""
 
 
 def released(layers: int) -> Released:
     """Return how released weights become those of an encoder of so many blocks."""
-    keys = {f"embedding.layer.{name}": [f"patch_embed.proj.{name}"] for name in ("weight", "bias")}
-    keys["representatives"] = ["lg_region_tokens"]
+    keys = under("embedding.", "", EMBEDDING) | {"representatives": ["lg_region_tokens"]}
     for n in range(layers):
-        keys |= {f"blocks.{n}.{own}": [f"blocks.{n}.{name}" for name in names] for own, names in OF_BLOCK.items()}
-    return Released(keys, ("norm.", "fc_norm.", "head.", "decoder.", "encoder_to_decoder.", "mask_token"))
+        keys |= under(f"blocks.{n}.", f"blocks.{n}.", OF_BLOCK)
+    return Released(keys, NOT_OF_ENCODER)
 
 
 def build(options: Options, setup: Setup) -> PretrainedBaseline:

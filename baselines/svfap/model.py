@@ -1,8 +1,8 @@
 """SVFAP: a temporal pyramid of spatial bottlenecks reads the face, after it has learned to fill in hidden parts of it.
 
 Conventions:
-    As in `merbench.training.networks.video`. P places of a picture are visible, all of them where nothing is hidden, the
-    same ones at all times: the tokens of T times are `(B, T · P, D)`, in the order of time.
+    As in `merbench.training.networks.video`. P places of a picture are visible, the same ones at all times, all of them
+    where nothing is hidden: the tokens of T times are `(B, T · P, D)`, in the order of time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from merbench.training import Setup
 from merbench.training.networks.layers import Width
 from merbench.training.networks.masked import MaskedAutoencoder
 from merbench.training.networks.network import Shape
-from merbench.training.networks.pretrained import PretrainedBaseline
+from merbench.training.networks.pretrained import (
+    BLOCK,
+    CROSS_BLOCK,
+    EMBEDDING,
+    NOT_OF_ENCODER,
+    PretrainedBaseline,
+    Released,
+    named,
+    under,
+)
 from merbench.training.networks.video import (
     TUBE,
     Answers,
@@ -53,7 +62,8 @@ class Options(VideoOptions):
     """
 
     stages: Annotated[
-        tuple[Annotated[int, Within(2, 256)], ...], Described("a list of numbers of blocks, each an integer in [2, 256]")
+        tuple[Annotated[int, Within(2, 256)], ...],
+        Described("a list of numbers of blocks, each an integer in [2, 256]"),
     ]
     bottleneck: Annotated[int, Within(1, 4096)]
     selector: Width
@@ -77,9 +87,7 @@ class Bottleneck(nn.Module):
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.norm, units = norm(options.width), options.selector
-        self.selector = nn.Sequential(
-            nn.Linear(options.width, units), nn.GELU(), nn.Linear(units, options.bottleneck)
-        )
+        self.selector = nn.Sequential(nn.Linear(options.width, units), nn.GELU(), nn.Linear(units, options.bottleneck))
 
     def forward(self, tokens: Tensor, times: int) -> Tensor:
         """Return tokens `(B, T · b, D)` for tokens `(B, T · P, D)` of T times."""
@@ -118,8 +126,8 @@ class Pyramid(nn.Module):
 
     def __init__(self, options: Options, size: int) -> None:
         super().__init__()
-        self.width, self.depths = options.width, (options.layers, *options.stages)
-        self.grid, shares = Grid.of(options, size), path_shares(options, sum(self.depths))
+        self.width, self.n_blocks = options.width, (options.layers, *options.stages)
+        self.grid, shares = Grid.of(options, size), path_shares(options, sum(self.n_blocks))
         self.embedding = Embedding(options.width, options.patch, self.grid)
         kinds = [Block] * options.layers + [CrossBlock] * sum(options.stages)
         self.blocks = nn.ModuleList(
@@ -134,7 +142,7 @@ class Pyramid(nn.Module):
         The second is `(B, V, D)`: tokens of a later stage are repeated for the times that they are of.
         """
         tokens: Tensor = self.embedding(clips) if mask is None else self.embedding.visible(clips, mask)
-        first, *later = (list(self.blocks[start:end]) for start, end in pairwise(accumulate(self.depths, initial=0)))
+        first, *later = (list(self.blocks[start:end]) for start, end in pairwise(accumulate(self.n_blocks, initial=0)))
         for block in first:
             tokens = block(tokens)
         summed, times = tokens, self.grid.times
@@ -164,5 +172,19 @@ def _size(shape: Shape) -> int:
     return picture_size(shape.widths[video_feature(shape)])
 
 
+def released(options: Options) -> Released:
+    """Return how released weights become those of an encoder."""
+    keys = under("embedding.", "", EMBEDDING)
+    for n in range(options.layers + sum(options.stages)):
+        keys |= under(f"blocks.{n}.", f"blocks.{n}.", BLOCK if n < options.layers else CROSS_BLOCK)
+    for n in range(len(options.stages)):
+        own, selector = f"stages.{n}.bottleneck", f"spatial_downsamples.{n}"
+        keys |= named(f"stages.{n}.halve", f"temporal_downsamples.{n}") | named(f"{own}.norm", f"{selector}.norm")
+        keys |= named(f"{own}.selector.0", f"{selector}.mlp.fc1") | named(f"{own}.selector.2", f"{selector}.mlp.fc2")
+    return Released(keys, NOT_OF_ENCODER)
+
+
 def build(options: Options, setup: Setup) -> PretrainedBaseline:
-    return PretrainedBaseline(partial(Network, options), partial(Pretraining, options), options, setup)
+    return PretrainedBaseline(
+        partial(Network, options), partial(Pretraining, options), options, setup, released(options)
+    )

@@ -66,7 +66,7 @@ N_LOG_MEL = 128
 _LOG_MEL_HZ = (20, RATE_HZ // 2)
 _LOG_MEL_FLOOR = np.finfo(np.float32).eps
 _PREEMPHASIS = np.float32(0.97)
-"""Bands of `log_mel`, from where to where they are, their least power, and by how much a sample is less the one before."""
+"""Of `log_mel`: how many bands, their range and least power, and the share of the sample before that is taken off."""
 
 
 @extractor(

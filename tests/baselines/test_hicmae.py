@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,10 +12,25 @@ import pytest
 import torch
 from torch import nn
 
+from merbench.claims import computed
 from merbench.errors import UsageError
 from merbench.training import Setup, load_baseline
-from merbench.training.networks.video import Grid
-from tests.baselines.clips import SIZE, Returning, clip_batch, options_of, shape_of
+from merbench.training.networks.optimisation import optimiser
+from merbench.training.networks.pretrained import depth_groups
+from merbench.training.networks.video import Grid, standardised
+from tests.baselines.clips import (
+    SIZE,
+    Returning,
+    block,
+    clip_batch,
+    cross_block,
+    layer,
+    loaded_weights,
+    options_of,
+    patch_embedding,
+    shape_of,
+    stored,
+)
 
 SMALL = {"width": 16, "heads": 2, "layers": 3, "levels": [0, 2], "decoder_width": 8, "decoder_heads": 2}
 WIDTHS = {"crops": 3 * SIZE**2, "mel": 128}
@@ -83,8 +100,6 @@ def test_the_answer_is_read_from_weighted_layers_and_the_fusion() -> None:
     with torch.no_grad():
         network.video_weights.copy_(torch.tensor([0.0, 0.0, 2.0]))
     network.answered(clips, sounds)
-    from merbench.training.networks.video import standardised
-
     layers = network.encoder.video(standardised(clips))
     shares = [share / (2 + math.exp(2)) for share in (1, 1, math.exp(2))]
     expected = sum(share * layer.mean(1) for share, layer in zip(shares, layers, strict=True))
@@ -95,8 +110,8 @@ def test_the_answer_is_read_from_weighted_layers_and_the_fusion() -> None:
 def test_decoders_read_layers_from_the_last_to_the_first() -> None:
     network = made("Pretraining").eval()
     read: list[torch.Tensor] = []
-    for block in network.audio_decoder.blocks[1:]:
-        block.before_context.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    for reader in network.audio_decoder.blocks[1:]:
+        reader.before_context.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     layers: list[torch.Tensor] = []
     network.encoder.audio.register_forward_hook(lambda _, __, output: layers.extend(output))
     network(clip_batch("crops", "mel"))
@@ -177,3 +192,64 @@ def test_features_that_are_not_pictures_and_sound_are_refused(widths: dict[str, 
 
 def test_a_spectrogram_has_the_grid_of_its_tokens() -> None:
     assert options_of("hicmae").sound_grid == Grid(1, 16, 8)
+
+
+def test_products_of_all_sizes_are_those_of_arithmetic() -> None:
+    def attention(n: int, m: int, d: int) -> int:
+        return 2 * n * d**2 + 2 * m * d**2 + 2 * n * m * d
+
+    def stream(n: int, n_in: int, d: int) -> int:
+        return n * n_in * d + 10 * (attention(n, n, d) + 8 * n * d**2)
+
+    def crossed(n: int, m: int, d: int) -> int:
+        return attention(n, m, d) + attention(n, n, d) + 8 * n * d**2
+
+    expected = tuple(
+        stream(800, 1536, d)
+        + stream(128, 256, d)
+        + 2 * (crossed(800, 128, d) + crossed(128, 800, d))
+        + 4 * d * 6  # torch counts products of matrices: not the weighted means of ten layers, 20 d
+        for d in (256, 384, 512)
+    )
+    loaded = load_baseline("hicmae")
+    [claim] = [each for each in loaded.declaration.claims if each.name == "products"]
+    assert computed(loaded, claim).values == expected == claim.value
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_released_weights_become_those_of_the_encoder(pretrained: bool, tmp_path: Path) -> None:
+    shapes = patch_embedding(16, "encoder.") | patch_embedding(16, "encoder_audio.", (1, 16, 16))
+    for stream in ("encoder", "encoder_audio"):
+        shapes |= layer(f"{stream}.norm", 16)
+        for n in range(3):
+            shapes |= block(f"{stream}.blocks.{n}.", 16)
+    for part in ("", "_audio"):
+        shapes |= layer(f"encoder_fusion.norm{part}", 16) | cross_block(f"encoder_fusion.blocks{part}.0.", 16)
+    others = {"video_layer_weights": (3,), "audio_layer_weights": (3,)} | layer("fc_norm", 64) | layer("head", 7, 64)
+    if pretrained:
+        others = {"mask_token": (1, 1, 8), "mask_token_audio": (1, 1, 8)}
+        for part in ("", "_audio"):
+            others |= block(f"decoder{part}.blocks.0.", 8) | {f"encoder_to_decoder{part}.weight": (8, 16)}
+    arrays = stored(tmp_path / "released.pth", shapes | others)
+    encoder = made("Network").encoder
+    weights = loaded_weights("hicmae", tmp_path / "released.pth", encoder, **SMALL)
+    crossing = [arrays[f"encoder_fusion.blocks_audio.0.cross_attn.{name}.weight"] for name in ("q", "kv")]
+    assert torch.equal(weights["fusion.audio.0.crossing.inputs.weight"], torch.cat(crossing))
+    assert torch.equal(weights["fusion.video_norm.bias"], arrays["encoder_fusion.norm.bias"])
+    assert torch.equal(weights["audio.blocks.2.units.0.weight"], arrays["encoder_audio.blocks.2.mlp.fc1.weight"])
+
+
+def test_layer_decay_is_that_of_the_depth_in_both_streams() -> None:
+    network = made("Network")
+    groups = {group.prefix: group.learning_rate for group in depth_groups(network, 0.5)}
+    # From the output: fusion 1/2, blocks 1/4, 1/8, 1/16, embeddings 1/32.
+    assert {prefix: rate for prefix, rate in groups.items() if ".audio." in prefix} == {
+        "encoder.fusion.audio.0.": 0.5,
+        "encoder.audio.blocks.2.": 0.25,
+        "encoder.audio.blocks.1.": 0.125,
+        "encoder.audio.blocks.0.": 0.0625,
+        "encoder.audio.embedding.": 0.03125,
+    }
+    names = [name for name, _ in network.named_parameters()]
+    assert all(any(name.startswith(prefix) for name in names) for prefix in groups)
+    assert optimiser(network, options_of("hicmae", groups=[asdict(group) for group in depth_groups(network, 0.5)]))

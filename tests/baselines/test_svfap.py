@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from merbench.claims import computed
 from merbench.errors import UsageError
 from merbench.training import Setup, load_baseline
 from merbench.training.networks.masked import tube_mask
-from tests.baselines.clips import SIZE, Returning, clip_batch, options_of, shape_of
+from tests.baselines.clips import (
+    SIZE,
+    Returning,
+    block,
+    clip_batch,
+    cross_block,
+    layer,
+    loaded_weights,
+    options_of,
+    patch_embedding,
+    shape_of,
+    stored,
+)
 
 SMALL = {"width": 16, "heads": 2, "layers": 2, "stages": [2, 2], "bottleneck": 3, "selector": 5, "decoder_layers": 2}
 
@@ -106,3 +120,68 @@ def test_the_loss_of_a_decoder_that_returns_what_is_hidden_is_0(monkeypatch: pyt
 def test_times_that_cannot_be_halved_as_often_are_refused() -> None:
     with pytest.raises(UsageError, match="frames: 12 is not a multiple of 8: 2 further stages halve its 6 times"):
         load_baseline("svfap").build({**load_baseline("svfap").options("", {}), "frames": 12}, Setup(device_name="cpu"))
+
+
+def test_products_of_the_size_of_the_paper_are_those_of_arithmetic() -> None:
+    d = 512
+
+    def attention(n: int, m: int) -> int:
+        return 2 * n * d**2 + 2 * m * d**2 + 2 * n * m * d
+
+    def crossed(n: int, m: int) -> int:
+        return attention(n, m) + attention(n, n) + 8 * n * d**2
+
+    def stage(n: int, few: int, n_blocks: int) -> int:
+        bottleneck = n * (d * 128 + 128 * 8) + n * 8 * d
+        return n * 2 * d**2 + bottleneck + (n_blocks - 1) * crossed(few, n) + crossed(n, few)
+
+    first = 800 * 1536 * d + 12 * (attention(800, 800) + 8 * 800 * d**2)
+    expected = first + stage(400, 32, 6) + stage(200, 16, 3) + 7 * d
+    loaded = load_baseline("svfap")
+    [claim] = [each for each in loaded.declaration.claims if each.name == "products"]
+    assert computed(loaded, claim).values == (expected,) == claim.value
+
+
+def released(d: int, layers: int, stages: list[int]) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the arrays of an encoder in the released code."""
+    shapes = patch_embedding(d) | {}
+    for n in range(layers + sum(stages)):
+        shapes |= block(f"blocks.{n}.", d) if n < layers else cross_block(f"blocks.{n}.", d)
+    for n in range(len(stages)):
+        shapes |= {f"temporal_downsamples.{n}.weight": (d, d, 2), f"temporal_downsamples.{n}.bias": (d,)}
+        shapes |= layer(f"spatial_downsamples.{n}.norm", d)
+        shapes |= layer(f"spatial_downsamples.{n}.mlp.fc1", 5, d) | layer(f"spatial_downsamples.{n}.mlp.fc2", 3, 5)
+    return shapes
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_released_weights_become_those_of_the_encoder(pretrained: bool, tmp_path: Path) -> None:
+    shapes = released(16, 2, [2, 2])
+    if pretrained:
+        shapes = {f"encoder.{name}": shape for name, shape in (shapes | layer("norm", 16)).items()}
+        others = layer("decoder.norm", 48) | block("decoder.blocks.0.", 48) | {"mask_token": (1, 1, 48)}
+    else:
+        others = layer("fc_norm", 16) | layer("head", 7, 16)
+    arrays = stored(tmp_path / "released.pth", shapes | others)
+    weights = loaded_weights("svfap", tmp_path / "released.pth", pyramid(), **SMALL)
+    prefix = "encoder." if pretrained else ""
+    crossing = [arrays[f"{prefix}blocks.4.cross_attn.{name}.weight"] for name in ("q", "kv")]
+    assert torch.equal(weights["blocks.4.crossing.inputs.weight"], torch.cat(crossing))
+    assert torch.equal(weights["stages.1.halve.weight"], arrays[f"{prefix}temporal_downsamples.1.weight"])
+    assert torch.equal(weights["blocks.0.attention.value_bias"], arrays[f"{prefix}blocks.0.attn.v_bias"])
+    assert {name: value.shape for name, value in weights.items()} == {
+        name: value.shape for name, value in pyramid().state_dict().items()
+    }
+
+
+def test_all_arrays_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    shapes = released(16, 2, [2, 2])
+    del shapes["blocks.4.cross_attn.q.weight"]
+    shapes |= {"temporal_downsamples.0.weight": (16, 16, 3), "cls_token": (1, 1, 16)}
+    stored(tmp_path / "released.pth", shapes)
+    with pytest.raises(UsageError) as error:
+        loaded_weights("svfap", tmp_path / "released.pth", pyramid(), **SMALL)
+    message = str(error.value)
+    assert "missing: blocks.4.cross_attn.q.weight" in message
+    assert "temporal_downsamples.0.weight (16, 16, 3), not (16, 16, 2)" in message
+    assert "not known: cls_token" in message

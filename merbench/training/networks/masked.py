@@ -8,7 +8,7 @@ Sources: Tong et al. (2022), "VideoMAE", arXiv:2203.12602; Sun et al. (2023), "M
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from merbench.training.networks.video import (
     TUBE,
     Block,
     Clips,
+    CrossBlock,
     Grid,
     VideoOptions,
     initialise,
@@ -84,37 +85,48 @@ def targets(clips: Tensor, patch: int, *, differences: bool) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Blocks over visible and hidden tokens, which return the pixels of the hidden ones.
+    """Blocks over visible and hidden tokens, which return the numbers of the hidden ones.
 
     Args:
         n_in: width of a visible token.
         options: the architecture.
-        grid: the tokens of a clip.
+        grid: all tokens.
+        n_out: numbers of a hidden one.
+        skips: whether blocks, from the second one on, attend to tokens of an encoder first.
     """
 
     positions: Tensor
 
-    def __init__(self, n_in: int, options: VideoOptions, grid: Grid) -> None:
+    def __init__(self, n_in: int, options: VideoOptions, grid: Grid, n_out: int, *, skips: bool = False) -> None:
         super().__init__()
         width = options.decoder_width
         self.inputs = nn.Linear(n_in, width, bias=False)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.blocks = nn.ModuleList(Block(width, options.decoder_heads) for _ in range(options.decoder_layers))
-        self.norm, self.head = norm(width), nn.Linear(width, CHANNELS * TUBE * options.patch**2)
+        kinds = [Block, *[CrossBlock if skips else Block] * (options.decoder_layers - 1)]
+        self.blocks = nn.ModuleList(kind(width, options.decoder_heads) for kind in kinds)
+        self.norm, self.head = norm(width), nn.Linear(width, n_out)
         self.register_buffer("positions", sinusoids(grid.n, width, first=0), persistent=False)
         self.apply(initialise)
         nn.init.trunc_normal_(self.token, std=0.02)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Return the pixels `(B, N - V, 2 · p · p · 3)` of hidden tokens, from visible ones `(B, V, D)`."""
+    def forward(self, tokens: Tensor, mask: Tensor, skips: Sequence[Tensor] = ()) -> Tensor:
+        """Return the numbers of hidden tokens, `(B, N - V, …)`.
+
+        Args:
+            tokens: the visible ones, `(B, V, D)` in their order.
+            mask: which are hidden.
+            skips: the same of other layers; blocks, from the second one on, attend to the last, the one before it, ….
+        """
         n, width = len(tokens), self.token.shape[-1]
         positions = self.positions.expand(n, -1, -1)
-        visible = self.inputs(tokens) + positions[~mask].view(n, -1, width)
+        of_visible = positions[~mask].view(n, -1, width)
+        visible = self.inputs(tokens) + of_visible
         every = torch.cat([visible, self.token + positions[mask].view(n, -1, width)], 1)
+        contexts = iter([self.inputs(skip) + of_visible for skip in reversed(skips)])
         for block in self.blocks:
-            every = block(every)
-        pixels: Tensor = self.head(self.norm(every[:, visible.shape[1] :]))
-        return pixels
+            every = block(every, next(contexts)) if isinstance(block, CrossBlock) else block(every)
+        numbers: Tensor = self.head(self.norm(every[:, visible.shape[1] :]))
+        return numbers
 
 
 class MaskedAutoencoder(nn.Module):
@@ -134,7 +146,7 @@ class MaskedAutoencoder(nn.Module):
         self.clips = Clips(options, feature, plain=True)
         self.grid = Grid.of(options, picture_size(shape.widths[feature]))
         self.encoder, self.norm = encoder, norm(width)
-        self.decoder = Decoder(width, options, self.grid)
+        self.decoder = Decoder(width, options, self.grid, CHANNELS * TUBE * options.patch**2)
 
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return no outputs, and the loss of reconstructing what is hidden."""

@@ -72,6 +72,54 @@ class Released:
         keys = {name: [f"{prefix}{source}" for source in sources] for name, sources in self.keys.items()}
         return replace(self, keys=keys, ignored=(*self.ignored, *(f"{prefix}{start}" for start in self.ignored)))
 
+    def fitting(self, given: Mapping[str, Tensor]) -> Released:
+        """Return the same for the names of a file: those of an encoder alone, or of what is after `encoder.`."""
+        first = next(iter(self.keys.values()))[0]
+        return self.prefixed(ENCODER) if first not in given and f"{ENCODER}{first}" in given else self
+
+
+def named(own: str, released: str) -> dict[str, list[str]]:
+    """Return where weights and biases of a layer are."""
+    return {f"{own}.{name}": [f"{released}.{name}"] for name in ("weight", "bias")}
+
+
+def attention_keys(own: str, released: str, *, inputs: Sequence[str]) -> dict[str, list[str]]:
+    """Return where the parameters of an attention are, whose queries, keys and values come from some layers."""
+    return {
+        f"{own}.inputs.weight": [f"{released}.{name}.weight" for name in inputs],
+        f"{own}.query_bias": [f"{released}.q_bias"],
+        f"{own}.value_bias": [f"{released}.v_bias"],
+        **named(f"{own}.output", f"{released}.proj"),
+    }
+
+
+BLOCK: Keys = {
+    **named("before_attention", "norm1"),
+    **attention_keys("attention", "attn", inputs=["qkv"]),
+    **named("before_units", "norm2"),
+    **named("units.0", "mlp.fc1"),
+    **named("units.2", "mlp.fc2"),
+}
+"""Where the parameters of a block of `video.py` are."""
+
+CROSS_BLOCK: Keys = {
+    **BLOCK,
+    **named("before_crossing", "cross_norm1"),
+    **named("before_context", "cross_norm2"),
+    **attention_keys("crossing", "cross_attn", inputs=["q", "kv"]),
+}
+"""The same of a block that attends to a context first."""
+
+EMBEDDING: Keys = named("layer", "patch_embed.proj")
+
+NOT_OF_ENCODER = ("norm.", "fc_norm.", "head.", "decoder.", "encoder_to_decoder.", "mask_token")
+"""What names of released arrays begin with that are not fine-tuned, or made anew."""
+
+
+def under(own: str, released: str, keys: Keys) -> dict[str, list[str]]:
+    """Return keys with what names begin with."""
+    return {f"{own}{name}": [f"{released}{source}" for source in sources] for name, sources in keys.items()}
+
 
 def weights_file(path: Path) -> Path:
     """Return the file of weights that a path names: itself, or the one in the folder.
@@ -207,8 +255,8 @@ class PretrainedBaseline(NetworkBaseline):
     """A network per fold that may begin from pre-trained weights, and what pre-trains one.
 
     Args:
-        make: makes the network that answers; it has `encoder`, and `depths()`, which returns what names of parameters
-            begin with, from the input on. Its `views` is set to the number of views that the track asks for.
+        make: makes the network that answers; it has `encoder`, and `depths()`, which returns for every depth what names
+            of parameters begin with, from the input on. Its `views` is set to the number that the track asks for.
         make_pretraining: makes the network that is pre-trained.
         options: the options; their `pretrained` names the weights.
         setup: as for every network.
@@ -255,7 +303,9 @@ class PretrainedBaseline(NetworkBaseline):
         path = Path(self.options.pretrained).expanduser()
         given, is_own = read_weights(path)
         encoder: Any = networks[0].encoder
-        released = None if is_own else self._fitting(given)
+        if not is_own and self.released is None:
+            raise UsageError(f"pretrained: {path} was not written by `merbench pretrain`")
+        released = None if is_own or self.released is None else self.released.fitting(given)
         weights = encoder_weights(encoder.state_dict(), given, str(path), released)
         for network in networks:
             own: Any = network.encoder
@@ -268,7 +318,7 @@ class PretrainedBaseline(NetworkBaseline):
         return self.released.prefixed(ENCODER) if any(name.startswith(ENCODER) for name in given) else self.released
 
     def _learner(self, network: nn.Module, material: Material, seed: int, noise: Sequence[torch.Generator]) -> Learner:
-        groups = tuple(_groups(network, self.options.layer_decay)) if self.options.layer_decay < 1 else ()
+        groups = tuple(depth_groups(network, self.options.layer_decay)) if self.options.layer_decay < 1 else ()
         schedule = replace(self.schedule, groups=(*self.schedule.groups, *groups))
         return Learner(network, material, schedule, layered=False, seed=seed, noise=noise)
 
@@ -335,9 +385,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _groups(network: nn.Module, decay: float) -> Iterator[Group]:
+def depth_groups(network: nn.Module, decay: float) -> Iterator[Group]:
     """Yield the factors of the learning rate: the last block has `decay` of it, each one before `decay` of the next."""
     own: Any = network
-    prefixes = own.depths()
-    for n, prefix in enumerate(prefixes):
-        yield Group(prefix, learning_rate=decay ** (len(prefixes) - n))
+    depths = own.depths()
+    for n, prefixes in enumerate(depths):
+        yield from (Group(prefix, learning_rate=decay ** (len(depths) - n)) for prefix in prefixes)

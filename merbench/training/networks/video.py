@@ -12,8 +12,9 @@ et al. (2016), arXiv:1603.09382.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 import torch
@@ -250,36 +251,63 @@ class Block(nn.Module):
         return tokens + added
 
 
-def path_shares(options: VideoOptions) -> list[float]:
+class CrossBlock(Block):
+    """Attention of tokens to a context, then to each other, then units: 16 D² + 19 D parameters."""
+
+    def __init__(self, width: int, heads: int, drop_path: float = 0.0) -> None:
+        super().__init__(width, heads, drop_path)
+        self.before_crossing, self.before_context = norm(width), norm(width)
+        self.crossing = Attention(width, heads)
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the tokens `(B, N, D)`, which have attended to the context `(B, M, D)`."""
+        crossed = self.crossing(self.before_crossing(tokens), self.before_context(context))
+        return super().forward(tokens + self.drop_path(crossed))
+
+
+def path_shares(options: VideoOptions, n_blocks: int) -> list[float]:
     """Return for every block how often it is left out: from 0 to `drop_path`, in equal steps."""
-    return [options.drop_path * n / max(1, options.layers - 1) for n in range(options.layers)]
+    return [options.drop_path * n / max(1, n_blocks - 1) for n in range(n_blocks)]
 
 
-class Embedding(nn.Module):
-    """Tokens of a clip with their sinusoidal positions: 1,536 D + D parameters where p is 16."""
+class PatchEmbedding(nn.Module):
+    """Tokens of patches, with sinusoidal positions.
+
+    Args:
+        layer: a convolution without overlap, of all colours or channels.
+        n_tokens: how many patches there are.
+        patches: returns their numbers, `(B, N, …)`, in the order of the convolution's weights.
+    """
 
     positions: Tensor
 
-    def __init__(self, width: int, patch: int, grid: Grid) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Conv3d, n_tokens: int, patches: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.patch = patch
+        self.layer, self.patches = layer, patches
+        self.register_buffer("positions", sinusoids(n_tokens, layer.out_channels, first=0), persistent=False)
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Return the tokens `(B, N, D)`."""
+        return self.embedded(self.patches(given)) + self.positions
+
+    def visible(self, given: Tensor, mask: Tensor) -> Tensor:
+        """Return the tokens `(B, V, D)` that a mask leaves, as many of every sample."""
+        positions = self.positions.expand(len(given), -1, -1)
+        tokens = self.embedded(self.patches(given)[~mask]) + positions[~mask]
+        return tokens.view(len(given), -1, tokens.shape[-1])
+
+    def embedded(self, numbers: Tensor) -> Tensor:
+        """Return tokens `(…, D)` of patches, without positions: the convolution of these."""
+        return linear(numbers, self.layer.weight.flatten(1), self.layer.bias)
+
+
+class Embedding(PatchEmbedding):
+    """Tokens of standardised clips: 1,536 D + D parameters where p is 16."""
+
+    def __init__(self, width: int, patch: int, grid: Grid) -> None:
         tube = (TUBE, patch, patch)
-        self.layer = nn.Conv3d(CHANNELS, width, tube, tube)
-        self.register_buffer("positions", sinusoids(grid.n, width, first=0), persistent=False)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Return the tokens `(B, N, D)` of standardised clips."""
-        return self.embedded(patches(clips, self.patch)) + self.positions
-
-    def visible(self, clips: Tensor, mask: Tensor) -> Tensor:
-        """Return the tokens `(B, V, D)` that a mask leaves, as many of every clip."""
-        pixels, positions = patches(clips, self.patch), self.positions.expand(len(clips), -1, -1)
-        tokens = self.embedded(pixels[~mask]) + positions[~mask]
-        return tokens.view(len(clips), -1, tokens.shape[-1])
-
-    def embedded(self, pixels: Tensor) -> Tensor:
-        """Return tokens `(…, D)` of pixels `(…, 3 · 2 · p · p)`, without positions: the convolution of these."""
-        return linear(pixels, self.layer.weight.flatten(1), self.layer.bias)
+        super().__init__(nn.Conv3d(CHANNELS, width, tube, tube), grid.n, partial(patches, patch=patch))
+        self.patch = patch
 
 
 class Encoder(Protocol):
@@ -306,7 +334,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.width = options.width
         self.embedding = Embedding(options.width, options.patch, Grid.of(options, size))
-        self.blocks = nn.ModuleList(Block(options.width, options.heads, share) for share in path_shares(options))
+        self.blocks = nn.ModuleList(
+            Block(options.width, options.heads, share) for share in path_shares(options, options.layers)
+        )
         self.apply(initialise)
 
     def forward(self, clips: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -340,10 +370,15 @@ class Clips(nn.Module):
         self.operations = 0 if plain else options.operations
         self.erase = 0.0 if plain else options.erase
 
-    def drawn(self, batch: Batch) -> Tensor:
-        """Return clips for training, not standardised: from a random time on, and changed at random."""
+    def drawn(self, batch: Batch, place: Tensor | None = None) -> Tensor:
+        """Return clips for training, not standardised: from a time on, and changed at random.
+
+        Args:
+            batch: the samples.
+            place: where they begin, `(B,)` from 0 to 1; None: at random.
+        """
         rows = batch.inputs[self.feature]
-        clips = self._placed(batch, torch.rand(len(rows), device=rows.device))
+        clips = self._placed(batch, torch.rand(len(rows), device=rows.device) if place is None else place)
         options = self.options
         if options.flip or options.smallest < 1 or self.operations:
             clips = self._changed(clips)
@@ -438,9 +473,10 @@ class Answers(nn.Module):
                 else:
                     nn.init.zeros_(parameter)
 
-    def depths(self) -> list[str]:
+    def depths(self) -> list[tuple[str, ...]]:
         """Return what names of parameters begin with, from the input to the output; others are behind these."""
-        return depths(self.encoder)
+        blocks: Any = self.encoder.blocks
+        return [("encoder.embedding.",), *((f"encoder.blocks.{n}.",) for n in range(len(blocks)))]
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the outputs, and in training with mixed clips or smoothed labels a loss of its own."""
@@ -451,21 +487,23 @@ class Answers(nn.Module):
             clips, other, share = mixed(clips, self.options)
             outputs = self.answered(clips)
             return outputs, {"loss": mixed_loss(outputs, batch.targets, other, share, self.options.smoothing)}
+        return self.viewed(lambda at, mirrored: self.answered(self.clips.view(batch, at, mirrored=mirrored)))
+
+    def viewed(self, answer: Callable[[float, bool], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return the mean of the outputs for all views.
+
+        Args:
+            answer: returns the outputs for clips that begin at a place, from 0 to 1, and may be mirrored.
+        """
         places = (0.5,) if self.views == 1 else (0.0, 1.0)
         sides = (False, True) if self.views > 2 else (False,)
-        views = [self.answered(self.clips.view(batch, at, mirrored=side)) for at in places for side in sides]
+        views = [answer(at, mirrored) for at in places for mirrored in sides]
         return {name: averaged([view[name] for view in views], labels=bool(n)) for name, n in self.labels.items()}
 
     def answered(self, clips: Tensor) -> dict[str, Tensor]:
         """Return the outputs for clips that are not standardised."""
         outputs: dict[str, Tensor] = self.heads(self.norm(self.encoder(standardised(clips)).mean(1)))
         return outputs
-
-
-def depths(encoder: nn.Module, prefix: str = "encoder") -> list[str]:
-    """Return what names of parameters of an encoder begin with: its embedding, then each of its blocks."""
-    blocks: Any = encoder.blocks
-    return [f"{prefix}.embedding.", *(f"{prefix}.blocks.{n}." for n in range(len(blocks)))]
 
 
 def averaged(views: list[Tensor], *, labels: bool) -> Tensor:
