@@ -63,7 +63,7 @@ def contrast_difference(model: ModuleType) -> float:
     cosines = torch.nn.functional.cosine_similarity(one[:, None], other[None], -1) / 0.07
     rows = [*cosines.tolist(), *cosines.T.tolist()]
     terms = [math.log(sum(map(math.exp, row))) - row[n % 5] for n, row in enumerate(rows)]
-    return float(model.info_nce(one, other, 0.07)) - sum(terms) / 10
+    return float(model.info_nce(one, other, 0.07) - sum(terms) / 10)
 
 
 def _options(model: ModuleType, width: int, heads: int) -> Any:

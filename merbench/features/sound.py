@@ -12,6 +12,7 @@ Conventions:
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -160,9 +161,11 @@ def log_mel(audio: Audio) -> Output:
 def _kaldi_triangles() -> Floats:
     """Return the weights of the bands of `log_mel`, `(bins, bands)`."""
     mel = 1127 * np.log1p(np.arange(_FFT // 2 + 1)[:, None] * RATE_HZ / _FFT / 700)
-    corners = np.linspace(*(1127 * np.log1p(hz / 700) for hz in _LOG_MEL_HZ), N_LOG_MEL + 2)
+    lowest, highest = (1127 * math.log1p(hz / 700) for hz in _LOG_MEL_HZ)
+    corners = np.linspace(lowest, highest, N_LOG_MEL + 2)
     low, centre, high = (corners[i : N_LOG_MEL + i] for i in range(3))
-    return np.maximum(np.minimum((mel - low) / (centre - low), (high - mel) / (high - centre)), 0).astype(np.float32)
+    weights = np.maximum(np.minimum((mel - low) / (centre - low), (high - mel) / (high - centre)), 0)
+    return np.asarray(weights, np.float32)
 
 
 def one_channel(audio: Audio, rate_hz: int) -> Audio:
