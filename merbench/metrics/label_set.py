@@ -10,6 +10,7 @@ Conventions:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,10 +98,23 @@ def wheel_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: 
     Args:
         level: the ring of the wheels whose sectors count: 1 is the inner one, 2 the one around it.
     """
+    return _on_wheels(reference, prediction, lexicon, level, among_candidates=False)
+
+
+def hit_sets(reference: Lists, prediction: Lists, *, lexicon: Lexicon, level: Level = 1) -> KnownSets:
+    """Return the values of every sample as `wheel_sets` does, predicted sectors that no reference has left out."""
+    return _on_wheels(reference, prediction, lexicon, level, among_candidates=True)
+
+
+def _on_wheels(
+    reference: Lists, prediction: Lists, lexicon: Lexicon, level: Level, *, among_candidates: bool
+) -> KnownSets:
     places = list(_places(lexicon, level))
     sectors = lexicon.sectors((*reference.words, *prediction.words), level)
     own, theirs = np.split(sectors, [len(reference.words)], axis=1)
     true, predicted = _sector_bits(reference, own, places), _sector_bits(prediction, theirs, places)
+    if among_candidates:
+        predicted &= np.bitwise_or.reduce(true, axis=1, keepdims=True)
     shared = true & predicted
     counts = [np.stack([_count(bits, place) for place in places]) for bits in (true, predicted, shared)]
     return KnownSets.of(lexicon.wheels, Overlap(*counts))
@@ -137,6 +151,7 @@ def _same_words(reference: Lists, prediction: Lists) -> Overlap:
 
 
 _wheel_metric = partial(metric, target="label_set", sums_only=True, undefined=_UNKNOWN_REFERENCES, prepare=wheel_sets)
+_hit_metric = partial(metric, target="label_set", sums_only=True, undefined=_UNKNOWN_REFERENCES, prepare=hit_sets)
 _form_metric = partial(metric, target="label_set", sums_only=True, undefined=_UNKNOWN_REFERENCES, prepare=form_sets)
 _set_metric = partial(metric, target="label_set", sums_only=True, prepare=exact_sets)
 
@@ -168,6 +183,34 @@ def emotion_wheel_precision(prepared: KnownSets, weights: Weights, *, wheel: str
 def emotion_wheel_recall(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
     """Emotion-wheel recall; labels, samples, parameters and degenerate cases as in `emotion_wheel_f1`."""
     return _mean(prepared.means(weights, prepared.rows(wheel), prepared.recall)[0])
+
+
+@_hit_metric(formula="share of samples whose reference's sector is predicted; mean over wheels")
+def hit_rate(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
+    """Hit rate of free words where the reference is one label (Lian et al., 2025, AffectGPT and MER-UniBench).
+
+    The reference and every predicted word become sectors of a wheel. A sample whose reference has none, such as neutral
+    on most wheels, is skipped; any other is worth 1 if the sector of its reference is among the predicted ones, else 0.
+    The score is the mean of the wheels' means. Of a reference of several labels, it is the share of their sectors.
+
+    Nothing punishes long predictions, a word of each sector hits everything: see `set_size` next to it. Undefined if a
+    wheel skips all samples that carry weight.
+
+    Args:
+        wheel: one wheel by its name, or `all`.
+    """
+    return _mean(prepared.means(weights, prepared.rows(wheel), prepared.recall)[0])
+
+
+@_hit_metric(formula="mean share of predicted sectors that are right, of those that references have; mean over wheels")
+def hit_precision(prepared: KnownSets, weights: Weights, *, wheel: str = ALL) -> Floats:
+    """The second number next to `hit_rate`: how many of the predicted candidates are right (AffectGPT, 2025).
+
+    Candidates are the sectors of all references that are scored, whatever their weight; predicted sectors outside them
+    do not count. A sample without any candidate among its predicted sectors is worth 0. Samples, parameters and
+    degenerate cases as in `hit_rate`.
+    """
+    return _mean(prepared.means(weights, prepared.rows(wheel), prepared.precision)[0])
 
 
 @_form_metric(formula="2PR / (P + R) of the mean precision and recall over samples, by base forms or synonyms")
@@ -218,6 +261,15 @@ def set_recall(prepared: Overlap, weights: Weights) -> Floats:
 def set_average(prepared: Overlap, weights: Weights) -> Floats:
     """Mean of set-level accuracy and recall, by which MER 2024 ranks (Lian et al., 2024)."""
     return (set_accuracy(prepared, weights) + set_recall(prepared, weights)) / 2
+
+
+@_set_metric(formula="mean number of predicted labels", bounds=(0, math.inf), higher_is_better=False)
+def set_size(prepared: Overlap, weights: Weights) -> Floats:
+    """Mean number of distinct labels that are predicted, whatever the references: what long predictions cost.
+
+    With stored groups, synonyms of a sample count once.
+    """
+    return _mean(np.stack([weighted_mean(weights, run) for run in prepared.prediction.astype(np.float64)]))
 
 
 @_set_metric(formula="labels of both sets / labels of either set")

@@ -17,7 +17,7 @@ N, LABELS = 60, ("a", "b", "c", "d")
 WORDS = ("happy", "sad", "angry", "surprised", "worried", "unheard-of")
 NAMES = METRICS.names()
 REQUIRED = {"label": 1, "k": 2}
-NOT_PERFECT = ("mean_prediction", "sims_mae", "cross_entropy", "majority_agreement")
+NOT_PERFECT = ("mean_prediction", "sims_mae", "cross_entropy", "majority_agreement", "set_size")
 
 
 def lists(rng: np.random.Generator, words: tuple[str, ...], at_least: int, outside: bool = False) -> Lists:

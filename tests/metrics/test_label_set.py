@@ -27,7 +27,7 @@ from merbench.targets.label_set import Split, read_label_lists
 
 Sets = Sequence[Sequence[str]]
 
-WITH_LEXICON = ["emotion_wheel_f1", "emotion_wheel_precision", "emotion_wheel_recall"]
+WITH_LEXICON = ["emotion_wheel_f1", "emotion_wheel_precision", "emotion_wheel_recall", "hit_rate", "hit_precision"]
 BY_FORM = ["word_form_f1", "word_form_precision", "word_form_recall"]
 EXACT = ["set_accuracy", "set_recall", "set_average", "set_jaccard", "set_f1"]
 
@@ -76,6 +76,34 @@ def test_an_emotion_wheel_by_hand(lexicon: Lexicon) -> None:
     # Level 2 of wheel one: {high, low} / {higher}, {higher} / {}: nothing is right, and F is 0.
     for name in WITH_LEXICON:
         assert value(name, reference, prediction, lexicon=lexicon, level=2, wheel="one") == 0
+
+
+def test_hits_by_hand(lexicon: Lexicon) -> None:
+    reference, prediction = [["a"], ["b"], ["c"], ["x"], ["c"]], [["b", "c"], [], ["as", "d", "nothing"], ["a"], ["cs", "c"]]
+    # Wheel one: up hit by {up, down}, both candidates: 1, 1/2. up not by {}: 0, 0. down not by {up}: 0, 0. x is skipped.
+    # down by {down}: 1, 1.
+    assert value("hit_rate", reference, prediction, lexicon=lexicon, wheel="one") == pytest.approx(2 / 4, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="one") == pytest.approx(1.5 / 4, abs=1e-15)
+    # Wheel two knows only c: left, the only candidate. {right} without right, no candidate: 0, 0. {left}: 1, 1.
+    assert value("hit_rate", reference, prediction, lexicon=lexicon, wheel="two") == pytest.approx(1 / 2, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="two") == pytest.approx(1 / 2, abs=1e-15)
+    assert value("hit_rate", reference, prediction, lexicon=lexicon) == pytest.approx(1 / 2, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon) == pytest.approx((3 / 8 + 1 / 2) / 2, abs=1e-15)
+    # Distinct words: 2, 0, 3, 1, 2.
+    assert value("set_size", reference, prediction) == pytest.approx(8 / 5, abs=1e-15)
+    # A word per sector hits everything, at the price of long predictions and of the second number.
+    everything = [["a", "c", "d"]] * 5
+    assert value("hit_rate", reference, everything, lexicon=lexicon) == 1
+    assert value("set_size", reference, everything) == 3
+    assert value("hit_precision", reference, everything, lexicon=lexicon, wheel="one") == 1 / 2
+    # Where right is a candidate too, it costs a half.
+    assert value("hit_precision", [*reference, ["d"]], [*everything, ["d"]], lexicon=lexicon, wheel="two") == pytest.approx(2 / 3, abs=1e-15)
+    # Only the second and third sample: 0 of 2 on wheel one; on two, one sample, missed.
+    assert value("hit_rate", reference, prediction, [[0, 1, 1, 0, 0]], lexicon=lexicon)[0] == 0
+    # The first three times, the last twice: (3 + 2) / (3 + 2) on one, 2 / 2 on two; 1.5 + 2 of 5.
+    own = [[3, 0, 0, 7, 2]]
+    assert value("hit_rate", reference, prediction, own, lexicon=lexicon)[0] == 1
+    assert value("hit_precision", reference, prediction, own, lexicon=lexicon, wheel="one")[0] == pytest.approx(3.5 / 5, abs=1e-15)
 
 
 def test_word_forms_by_hand(lexicon: Lexicon) -> None:
@@ -207,6 +235,28 @@ def walk(reference: Sets, prediction: Sets, known: Mapping[str, set[str]]) -> di
         return dict.fromkeys(("precision", "recall", "f1"), float("nan"))
     p, r = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
     return {"precision": p, "recall": r, "f1": 2 * p * r / (p + r) if p + r else 0.0}
+
+
+SECTORS = {
+    "one": {"a": "up", "b": "up", "c": "down", "up": "up", "low": "down", "as": "up", "cs": "down", "like c": "down"},
+    "two": {"c": "left", "d": "right", "cs": "left", "like c": "left", "right": "right"},
+}
+
+
+@given(samples=st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=5), st.integers(0, 3)), min_size=1, max_size=8))
+def test_hits_word_by_word(lexicon: Lexicon, samples: list[tuple[str, list[str], int]]) -> None:
+    for wheel, sector_of in SECTORS.items():
+        hits, shares = [], []
+        candidates = {sector_of[gold] for gold, _, _ in samples if gold in sector_of}
+        for gold, words, weight in samples:
+            predicted = {sector_of[word] for word in words if word in sector_of} & candidates
+            if gold in sector_of:
+                hits += [sector_of[gold] in predicted] * weight
+                shares += [(sector_of[gold] in predicted) / max(len(predicted), 1)] * weight
+        reference, prediction, weights = [[gold] for gold, _, _ in samples], [words for _, words, _ in samples], [[weight for *_, weight in samples]]  # fmt: skip
+        for name, own in (("hit_rate", hits), ("hit_precision", shares)):
+            result = value(name, reference, prediction, weights, lexicon=lexicon, wheel=wheel)[0]
+            assert result == pytest.approx(sum(own) / len(own) if own else math.nan, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.slow
