@@ -125,7 +125,8 @@ def _unprefixed(text: str) -> str:
 
 def _read(target: Target, text: str, released: bool) -> Answer:
     if not text.strip():
-        return Answer(None, "empty")
+        is_set = released and target.answer_form == "words" and getattr(target, "empty", "") == "allow"
+        return Answer(("[]",) if is_set else None, "empty")
     cells = _READERS[target.answer_form](target, text, released)
     if (cells is None or _takes_prose(target, text)) and "[" not in text and _REFUSAL.search(text[:_OPENING]):
         return Answer(cells, "refused")
@@ -136,6 +137,8 @@ def _read(target: Target, text: str, released: bool) -> Answer:
 
 def _takes_prose(target: Target, text: str) -> bool:
     """Return whether the released rule finds cells in a text that answers nothing."""
+    if getattr(target, "other_label", None) is not None:
+        return True
     if target.answer_form == "choice":
         return not any(choice in text.lower() for choice in CHOICES)
     return target.answer_form in ("words", "description")
@@ -187,6 +190,8 @@ def _label(target: Any, text: str, released: bool) -> Cells | None:
     named = {known[match.casefold()] for match in _words_of(tuple(known)).findall(plain)}
     if len(named) == 1 and not _NEGATED.search(plain):
         return (named.pop(),)
+    if released and target.other_label is not None:
+        return (target.other_label,)
     if not named and plain and len(plain) <= LONGEST_LABEL and target.out_of_vocabulary != "error":
         return (plain,)
     return None

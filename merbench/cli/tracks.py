@@ -202,7 +202,8 @@ def _data_lines(track: Track, split: str, candidates: Candidates | None, missing
     for name, declared in track.splits.items():
         hidden = ", a hidden part of it is scored" if declared.hidden else ""
         sources = " and ".join(f"'{source}'" for source in declared.source)
-        yield f"  {name}: {'split' if len(declared.source) == 1 else 'splits'} {sources} of the corpus{hidden}"
+        chosen = "".join(f", {column} {value}" for column, value in declared.where.items())
+        yield f"  {name}: {'split' if len(declared.source) == 1 else 'splits'} {sources} of the corpus{chosen}{hidden}"
     if candidates is None:
         yield f"  not available: {missing}"
     else:

@@ -228,7 +228,25 @@ def open_candidates(track: str | Path | Track, split: str = "test") -> Candidate
         known = ", ".join(track.splits)
         raise UsageError(f"{track.id} has no split '{split}'; it has {known}{did_you_mean(split, track.splits)}")
     corpus = open_corpus(track.corpus, relative_to=track.folder)
-    return candidates_in(track, split, corpus, track.splits[split].source)
+    candidates = candidates_in(track, split, corpus, track.splits[split].source)
+    return _chosen(candidates, track.splits[split].where)
+
+
+def _chosen(candidates: Candidates, where: Mapping[str, str | int]) -> Candidates:
+    """Return the candidates with some values in some columns.
+
+    Raises:
+        UsageError: there is no such column, or no such candidate.
+    """
+    for column, value in where.items():
+        texts = candidate_column(candidates, column, f"that split '{candidates.split}' is chosen by").cast(pa.string())
+        samples = candidates.samples.filter(pc.equal(texts, str(value))).combine_chunks()
+        if not samples.num_rows:
+            known = listed(sorted(text for text in texts.unique().to_pylist() if text is not None))
+            message = f"no sample of split '{candidates.split}' has '{value}' in column '{column}'; it has {known}"
+            raise UsageError(f"corpus '{candidates.corpus.name}': {message}")
+        candidates = replace(candidates, ids=samples[ID].combine_chunks(), samples=samples)
+    return candidates
 
 
 def candidates_in(track: Track, split: str, corpus: Corpus, sources: Sequence[str]) -> Candidates:

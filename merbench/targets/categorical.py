@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -89,9 +90,14 @@ class VocabularyTarget(Target):
         """The vocabulary as messages show it."""
         return f"one of {listed(self.labels, LABELS_SHOWN)}"
 
+    @property
+    def fate_of_others(self) -> str:
+        """What happens to answers outside the vocabulary, as the end of a sentence."""
+        return f"is {_FATES[self.out_of_vocabulary]}"
+
     def other_answers(self) -> str:
         """Return what answers outside the vocabulary are, and which other spellings are read."""
-        text = f"any other answer is {_FATES[self.out_of_vocabulary]}"
+        text = f"any other answer {self.fate_of_others}"
         read = ", ".join(f"{alias} = {label}" for alias, label in self.aliases.items())
         return f"{text}; also read: {read}" if read else text
 
@@ -200,16 +206,36 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     invalid: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
     # the reference columns of the corpus with the numbers of annotators who chose each label; empty without
     votes: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(as_several)] = ()
+    # the label that any answer outside the vocabulary counts as; None leaves it to `out_of_vocabulary`
+    other_label: str | None = None
+    # a reference column of numbers instead of labels: above 0 is the first label, below 0 the second, 0 does not count
+    sign_of: str | None = None
 
     _one_column_per_label = field_validator("votes")(vote_columns)
 
+    @field_validator("other_label")
+    @classmethod
+    def _is_label(cls, label: str | None, info: ValidationInfo) -> str | None:
+        labels = info.data.get("labels")
+        if label is not None and labels is not None and label not in labels:
+            raise refused(((), f"'{label}' is not one of {', '.join(labels)}{did_you_mean(label, labels)}"))
+        return label
+
+    @field_validator("sign_of")
+    @classmethod
+    def _of_two(cls, column: str | None, info: ValidationInfo) -> str | None:
+        labels = info.data.get("labels")
+        if column is not None and labels is not None and len(labels) != 2:
+            raise refused(((), f"needs two labels, those above and below 0, not {len(labels)}"))
+        return column
+
     def of_another_corpus(self, labels: Mapping[str, str], ignored: Sequence[str], scale: float) -> CategoricalTarget:
         return self.model_copy(
-            update={"aliases": dict(labels), "invalid": tuple(ignored), "votes": (), "required": False}
+            update={"aliases": dict(labels), "invalid": tuple(ignored), "votes": (), "sign_of": None, "required": False}
         )
 
     def reference_columns(self, name: str) -> tuple[str, ...]:
-        return (name, *self.votes)
+        return (self.sign_of or name, *self.votes)
 
     def probability_columns(self) -> tuple[str, ...]:
         return tuple(f"p_{label}" for label in self.labels)
@@ -221,6 +247,10 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
     def described(self) -> str:
         left_out = f"; samples whose reference is {listed(self.invalid, 12)} do not count" if self.invalid else ""
         return f"one of {', '.join(self.labels)}; {self.other_answers()}{left_out}"
+
+    @property
+    def fate_of_others(self) -> str:
+        return super().fate_of_others if self.other_label is None else f"counts as {self.other_label}"
 
     def read(self, answers: Answers) -> TargetValues:
         """Return codes: from the label column, from the probabilities, or from both.
@@ -252,6 +282,14 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
             hint = did_you_mean(text, self.labels)
             return answers.problem("E203", row, f"'{printable(text)}' is not {self.allowed}{hint}")
 
+        if self.other_label is not None and strange.any():
+            given = Texts.of(column, strange)
+            codes[strange], strange = code_of[self.other_label], np.zeros_like(strange)
+            share = f"{given.counts.sum():,} of {answers.n:,} answers"
+            message = f"{share} are not {self.allowed} and count as {self.other_label}: {given.counted()}"
+            others = Problem("W202", message, column=answers.name)
+            read = self.values_of(answers, codes, strange, bad & blank, Texts.of(column, strange), tuple)
+            return replace(read, warnings=(others, *read.warnings))
         return self.values_of(
             answers,
             codes,
@@ -287,6 +325,9 @@ class CategoricalTarget(ClassTarget, VocabularyTarget):
 
     def read_references(self, where: str, columns: Sequence[pa.Array], n: int) -> ReferenceColumn:
         column = columns[0]
+        if self.sign_of is not None:
+            numbers, has_sign = reference_numbers(where, column, 0.0)
+            return ReferenceColumn((numbers < 0).astype(np.int32), has_sign)
         marked = pc.is_in(column.cast(pa.string()), value_set=pa.array(self.invalid, pa.string()))
         known = np.asarray(column.is_valid()) & ~np.asarray(marked)
         codes = reference_codes(where, column, known, self.labels, self.aliases)

@@ -69,6 +69,10 @@ class LabelSetTarget(Target):
     lexicon: str | None = None  # the lexicon that metrics of emotion wheels use, by name
     groups: str | None = None  # stored synonym groups, by name or as a path from the track's folder; None has none
     empty: Literal["error", "allow"] = "error"  # whether a prediction may be the empty set
+    reference: str | None = None  # the reference column, where it is another than that of the submission
+
+    def reference_columns(self, name: str) -> tuple[str, ...]:
+        return (self.reference or name,)
 
     def described(self) -> str:
         lexicon = f", scored by lexicon '{self.lexicon}'" if self.lexicon else ""

@@ -26,6 +26,8 @@ class Split(Declaration):
 
     source: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1, strict=False)
     hidden: bool = False
+    # corpus columns and the value that samples must have there to be among them, such as `{ fold = 5 }`
+    where: dict[str, str | int] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -86,7 +86,7 @@ def test_a_first_label_that_would_be_an_error_of_the_file_is_unreadable() -> Non
         ("[1, happy]", read("['happy']"), read("['happy']")),
         ("[1, 2]", UNREADABLE, UNREADABLE),
         ("[]", read("[]"), read("[]")),
-        ("", EMPTY, EMPTY),
+        ("", Answer(("[]",), "empty"), EMPTY),
         (REFUSAL, Answer(("['i', 'm sorry', 'but i can', 't help with identifying people']",), "refused"), REFUSED),
     ],
 )  # fmt: skip
@@ -119,6 +119,22 @@ def test_an_empty_list_of_words_is_an_answer_only_where_the_track_allows_it() ->
 )  # fmt: skip
 def test_a_label_is_the_only_one_that_is_meant(text: str, answer: Answer) -> None:
     assert read_answer(LABEL, text) == read_answer(LABEL, text, released=False) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "released", "careful"),
+    [
+        ("positive", read("positive"), read("positive")),
+        ("Neutral", read("negative"), read("negative")),
+        ("both positive and negative", read("negative"), UNREADABLE),
+        (REFUSAL, Answer(("negative",), "refused"), REFUSED),
+    ],
+)  # fmt: skip
+def test_anything_else_counts_as_the_label_that_the_track_names(text: str, released: Answer, careful: Answer) -> None:
+    polarity = target(
+        "categorical", labels=["positive", "negative"], aliases={"neutral": "negative"}, other_label="negative"
+    )
+    assert (read_answer(polarity, text), read_answer(polarity, text, released=False)) == (released, careful)
 
 
 def test_a_label_outside_the_vocabulary_is_left_to_the_track() -> None:

@@ -79,16 +79,25 @@ def test_an_emotion_wheel_by_hand(lexicon: Lexicon) -> None:
 
 
 def test_hits_by_hand(lexicon: Lexicon) -> None:
-    reference, prediction = [["a"], ["b"], ["c"], ["x"], ["c"]], [["b", "c"], [], ["as", "d", "nothing"], ["a"], ["cs", "c"]]
+    reference, prediction = (
+        [["a"], ["b"], ["c"], ["x"], ["c"]],
+        [["b", "c"], [], ["as", "d", "nothing"], ["a"], ["cs", "c"]],
+    )
     # Wheel one: up hit by {up, down}, both candidates: 1, 1/2. up not by {}: 0, 0. down not by {up}: 0, 0. x is skipped.
     # down by {down}: 1, 1.
     assert value("hit_rate", reference, prediction, lexicon=lexicon, wheel="one") == pytest.approx(2 / 4, abs=1e-15)
-    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="one") == pytest.approx(1.5 / 4, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="one") == pytest.approx(
+        1.5 / 4, abs=1e-15
+    )
     # Wheel two knows only c: left, the only candidate. {right} without right, no candidate: 0, 0. {left}: 1, 1.
     assert value("hit_rate", reference, prediction, lexicon=lexicon, wheel="two") == pytest.approx(1 / 2, abs=1e-15)
-    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="two") == pytest.approx(1 / 2, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon, wheel="two") == pytest.approx(
+        1 / 2, abs=1e-15
+    )
     assert value("hit_rate", reference, prediction, lexicon=lexicon) == pytest.approx(1 / 2, abs=1e-15)
-    assert value("hit_precision", reference, prediction, lexicon=lexicon) == pytest.approx((3 / 8 + 1 / 2) / 2, abs=1e-15)
+    assert value("hit_precision", reference, prediction, lexicon=lexicon) == pytest.approx(
+        (3 / 8 + 1 / 2) / 2, abs=1e-15
+    )
     # Distinct words: 2, 0, 3, 1, 2.
     assert value("set_size", reference, prediction) == pytest.approx(8 / 5, abs=1e-15)
     # A word per sector hits everything, at the price of long predictions and of the second number.
@@ -97,13 +106,17 @@ def test_hits_by_hand(lexicon: Lexicon) -> None:
     assert value("set_size", reference, everything) == 3
     assert value("hit_precision", reference, everything, lexicon=lexicon, wheel="one") == 1 / 2
     # Where right is a candidate too, it costs a half.
-    assert value("hit_precision", [*reference, ["d"]], [*everything, ["d"]], lexicon=lexicon, wheel="two") == pytest.approx(2 / 3, abs=1e-15)
+    assert value(
+        "hit_precision", [*reference, ["d"]], [*everything, ["d"]], lexicon=lexicon, wheel="two"
+    ) == pytest.approx(2 / 3, abs=1e-15)
     # Only the second and third sample: 0 of 2 on wheel one; on two, one sample, missed.
     assert value("hit_rate", reference, prediction, [[0, 1, 1, 0, 0]], lexicon=lexicon)[0] == 0
     # The first three times, the last twice: (3 + 2) / (3 + 2) on one, 2 / 2 on two; 1.5 + 2 of 5.
     own = [[3, 0, 0, 7, 2]]
     assert value("hit_rate", reference, prediction, own, lexicon=lexicon)[0] == 1
-    assert value("hit_precision", reference, prediction, own, lexicon=lexicon, wheel="one")[0] == pytest.approx(3.5 / 5, abs=1e-15)
+    assert value("hit_precision", reference, prediction, own, lexicon=lexicon, wheel="one")[0] == pytest.approx(
+        3.5 / 5, abs=1e-15
+    )
 
 
 def test_word_forms_by_hand(lexicon: Lexicon) -> None:

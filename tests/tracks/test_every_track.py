@@ -26,6 +26,7 @@ from merbench.errors import listed
 from merbench.lexicon import import_lexicon
 from merbench.synonyms import import_groups
 from merbench.targets import Target
+from merbench.targets.categorical import CategoricalTarget
 from merbench.targets.continuous import NumberTarget
 from merbench.targets.ranked import RankedTarget
 from merbench.targets.scores import ScoresTarget
@@ -113,7 +114,9 @@ def write_corpus_to_learn_from(track: Track) -> None:
 
 def asked_columns(track: Track) -> dict[str, Sequence[Any]]:
     """Return the columns of a corpus that a track names, each with the values that it takes in turn."""
-    columns: dict[str, Sequence[Any]] = {}
+    columns: dict[str, Sequence[Any]] = {
+        name: [value] for split in track.splits.values() for name, value in split.where.items()
+    }
     for spec in track.metrics:
         if spec.per is not None and (spec.shares or spec.per not in columns):
             columns[spec.per] = sorted(spec.shares) if spec.shares else ["1", "2", "3", "4"]
@@ -137,6 +140,8 @@ def references(target: Target, row: int) -> tuple[Any, ...]:
             return ("['happy']" if row % 3 else "['sad']",)
         case RankedTarget():
             return (target.labels[row % len(target.labels)],)
+        case CategoricalTarget() if target.sign_of is not None:
+            return (float(row % 3 - 1),)
         case NumberTarget():
             low, high = target.range or (-1.0, 1.0)
             return (low + (high - low) * row / 10,)

@@ -24,7 +24,7 @@ from merbench.track import Track, list_tracks, load_track
 
 pytestmark = pytest.mark.usefixtures("home")
 
-FAMILIES = {"merbench": 17, "ger": 19, "dfer": 9, "speech": 1, "abaw": 3, "add": 4, "ood": 1}
+FAMILIES = {"merbench": 17, "ger": 19, "dfer": 9, "speech": 1, "abaw": 3, "add": 4, "ood": 1, "mer-unibench": 9}
 FAMILY = [track for track in list_tracks() if track.family in FAMILIES]
 
 

@@ -52,6 +52,7 @@ def _label_file(folder: str, target: str, cells: Cells, without: str = "", **con
 
 ADD2023 = "ADD 2023 (arXiv:2305.13774)"
 ADD2023_SITE = "http://addchallenge.cn/add2023"
+UNIBENCH, UNIBENCH_SITE = "MER-UniBench (arXiv:2501.16566)", "https://github.com/zeroQiaoba/AffectGPT"
 SPOOF = labels("genuine", "fake")
 
 
@@ -68,6 +69,18 @@ CORPORA: dict[str, tuple[str, str, str, tuple[Layout, ...]]] = {
         name: (known["title"], known["source"], known["obtain"], (_of_clips(known),))
         for name, known in tomllib.loads(_TEXTS.read_text(encoding="utf-8")).items()
     },
+    "mer-unibench-mer2024": (
+        "labelled clips of MER 2024 as MER-UniBench tests on them, six emotions",
+        f"{UNIBENCH}, MER2024",
+        UNIBENCH_SITE,
+        (own_tables({"discrete": labels("neutral", "angry", "happy", "sad", "worried", "surprise")}),),
+    ),
+    "mer-unibench-ov-merd-plus": (
+        "clips with sets of words for the emotion",
+        f"{UNIBENCH}, OV-MERD+",
+        UNIBENCH_SITE,
+        (own_tables({"openset": TEXT}),),
+    ),
     "add2023-fgd": (
         "speech in Chinese, genuine or fake, in two rounds",
         f"{ADD2023}, track 1.2",
