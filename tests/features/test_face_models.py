@@ -161,3 +161,23 @@ def test_nothing_is_logged_on_standard_error(installed_weights: Callable[[str], 
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert ended.stderr == b""
+
+
+def test_crops_are_scaled_and_thinned_where_there_are_many(made: Callable[[str], Any]) -> None:
+    make: Any = EXTRACTORS["face-crops"].make
+    reader = make(Path(), size=16, most=4).start()
+    for number in range(11):
+        reader.add(face_of(np.full((256, 256, 3), (number, 2 * number, 255), np.uint8), number / 10))
+    values, times = reader.output()
+    # Of 0 … 10 every second, then every fourth is kept.
+    assert times.tolist() == [0.0, 0.4, 0.8]
+    assert (values.shape, values.dtype) == ((3, 16 * 16 * 3), np.uint8)
+    assert values.reshape(3, 16, 16, 3)[1, 7, 9].tolist() == [4, 8, 255]
+
+
+def test_a_crop_of_the_full_size_is_the_crop(made: Callable[[str], Any]) -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    make: Any = EXTRACTORS["face-crops"].make
+    reader = make(Path(), size=256).start()
+    reader.add(face_of(crop))
+    np.testing.assert_array_equal(reader.output().values.reshape(256, 256, 3), crop)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,22 +59,32 @@ def n_products(baseline: NetworkBaseline, network: nn.Module, size: Size) -> int
 
     Fused layers, which torch would not count, are switched off; they compute the same.
     """
-    aten = torch.ops.aten  # torch does not count products that are added to a tensor in place
-    in_place = {aten.addmm_: _added, aten.baddbmm_: _added}
     network.eval()
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with (
             warnings.catch_warnings(action="ignore"),  # torch looks at settings of devices that are not here
-            torch.no_grad(),
             torch.backends.mkldnn.flags(enabled=False),
-            sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False, custom_mapping=in_place) as counter,
         ):
-            network(one_sample(baseline, size))
+            return products(network, one_sample(baseline, size))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def products(function: Callable[..., Any], *inputs: Any) -> int:
+    """Return the multiply-accumulates of the matrix products and convolutions of a function, on the meta device, too.
+
+    torch counts two for each.
+    """
+    aten = torch.ops.aten  # torch does not count products that are added to a tensor in place
+    in_place = {aten.addmm_: _added, aten.baddbmm_: _added}
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False, custom_mapping=in_place) as counter,
+    ):
+        function(*inputs)
     return int(counter.get_total_flops()) // 2
 
 

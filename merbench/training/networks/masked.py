@@ -75,8 +75,9 @@ def targets(clips: Tensor, patch: int, *, differences: bool) -> Tensor:
         differences: whether the second picture is replaced by its difference to the first, after that.
     """
     pixels = patches(clips, patch).unflatten(-1, (CHANNELS, -1))
-    deviation = pixels.var(-1, unbiased=True, keepdim=True).sqrt()
-    scaled = (pixels - pixels.mean(-1, keepdim=True)) / (deviation + 1e-6)
+    centred = pixels - pixels.mean(-1, keepdim=True)
+    variance = centred.square().sum(-1, keepdim=True) / (pixels.shape[-1] - 1)  # `var` takes several times as long
+    scaled = centred / (variance.sqrt() + 1e-6)
     if differences:
         first, second = scaled.unflatten(-1, (TUBE, -1)).unbind(-2)
         scaled = torch.stack([first, second - first], -2).flatten(-2)

@@ -12,6 +12,8 @@ import argparse
 import hashlib
 import math
 import pickle
+import struct
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,6 +52,12 @@ ENCODER = "encoder."
 _TORCH = (".pth", ".pt", ".bin")
 _STATES = ("model", "module", "state_dict")
 """Under which of these names a released file has its weights, if not at the top."""
+
+_BROKEN = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError),
+    *(AssertionError, MemoryError, OverflowError, struct.error),
+)
+"""What torch raises for files that are not its own, or are cut off."""
 
 Keys = Mapping[str, Sequence[str]]
 """By parameter of an encoder, the names of the released arrays that it consists of, one after the other."""
@@ -175,10 +183,11 @@ def _safetensors(file: Path) -> dict[str, Tensor]:
 
 def _torch_weights(file: Path) -> dict[str, Tensor]:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # of the options of a training, which are not used
+        # Options of the training, a namespace, may be next to the weights.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise MalformedFile(str(error).partition("\n")[0]) from error
+    except _BROKEN as error:
+        raise MalformedFile(str(error).partition("\n")[0] or "cut off") from error
     for name in _STATES:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

@@ -380,8 +380,11 @@ class Clips(nn.Module):
         rows = batch.inputs[self.feature]
         clips = self._placed(batch, torch.rand(len(rows), device=rows.device) if place is None else place)
         options = self.options
-        if options.flip or options.smallest < 1 or self.operations:
+        if options.smallest < 1 or self.operations:
             clips = self._changed(clips)
+        if options.flip:
+            is_mirrored = torch.rand(len(clips), device=clips.device) < 0.5
+            clips = torch.where(is_mirrored.view(-1, 1, 1, 1, 1), clips.flip(-1), clips)
         return self._erased(clips) if self.erase else clips
 
     def view(self, batch: Batch, place: float, *, mirrored: bool = False) -> Tensor:
@@ -397,14 +400,13 @@ class Clips(nn.Module):
         options, n, device = self.options, len(clips), clips.device
         side = (options.smallest + (1 - options.smallest) * torch.rand(n, device=device)).sqrt()
         shift = (1 - side)[:, None] * _signed(n, 2, device=device)
-        mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0) if options.flip else torch.ones_like(side)
         strength = options.magnitude / 10 * _signed(n, len(_STRENGTHS), device=device) * clips.new_tensor(_STRENGTHS)
         order = torch.rand(n, len(_STRENGTHS), device=device).argsort(1)
         strength = torch.where(order < self.operations, strength, 0)
         turn, shear, moved, brightness, contrast, colour = strength.unbind(1)
         cosine, sine = turn.cos() * side, turn.sin() * side
-        across = torch.stack([cosine * mirror, shear * side - sine, shift[:, 0] + moved], 1)
-        down = torch.stack([sine * mirror, cosine, shift[:, 1]], 1)
+        across = torch.stack([cosine, shear * side - sine, shift[:, 0] + moved], 1)
+        down = torch.stack([sine, cosine, shift[:, 1]], 1)
         flat = clips.flatten(1, 2)  # all pictures of a clip are changed alike
         grid = affine_grid(torch.stack([across, down], 1), list(flat.shape), align_corners=False)
         clips = grid_sample(flat, grid, padding_mode="border", align_corners=False).view_as(clips)
