@@ -6,14 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
 
 from merbench.training import load_baseline
 from merbench.training.networks.counts import n_parameters
 from merbench.training.networks.counts import products as products_of
 from merbench.training.networks.masked import window_mask
 from merbench.training.networks.network import Shape
-from merbench.training.networks.video import Grid
+from merbench.training.networks.video import Answers, Grid
 
 
 def parameters_at_full_size(model: ModuleType) -> list[int]:
@@ -66,9 +65,9 @@ def reach(model: ModuleType) -> list[int]:
         return [int((part(tokens) != part(other)).flatten(2).any(-1).sum()) for part in (block.local, block)]
 
 
-def _answers(model: ModuleType, labels: int) -> nn.Module:
+def _answers(model: ModuleType, labels: int) -> Answers:
     with torch.device("meta"):
-        network: nn.Module = model.answers(_options(model, "paper"), _shape(160, labels))
+        network: Answers = model.answers(_options(model, "paper"), _shape(160, labels))
     return network.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ from merbench.training import load_baseline
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.counts import n_parameters
 from merbench.training.networks.counts import products as products_of
-from merbench.training.networks.masked import MaskedAutoencoder, targets, tube_mask
+from merbench.training.networks.masked import targets, tube_mask
 from merbench.training.networks.network import Shape
 from merbench.training.networks.video import Grid
 
@@ -43,14 +44,13 @@ def hidden(model: ModuleType) -> list[int]:
 
 def loss_of_perfect_decoder(model: ModuleType) -> float:
     """Return the loss where the decoder returns what is to be reconstructed."""
-    options, shape = _options(model), _shape(64)
-    network: MaskedAutoencoder = model.pretraining(options, shape)
-    clips = torch.rand(3, 3, options.frames, 64, 64)
-    rows = (clips * 255).permute(0, 2, 3, 4, 1).reshape(3, options.frames, -1)
-    lengths = torch.full((3,), options.frames)
-    network.clips.drawn = lambda batch: clips  # type: ignore[method-assign]
-    network.decoder = _Perfect(targets(clips, options.patch, differences=options.differences))  # type: ignore[assignment]
-    return float(network(Batch({"video": rows}, {"video": lengths}, {}, torch.arange(3)))[1]["loss"])
+    options = replace(_options(model), flip=False)
+    network: Any = model.pretraining(options, _shape(64))
+    rows, lengths = 255 * torch.rand(3, options.frames, 3 * 64 * 64), torch.full((3,), options.frames)
+    batch = Batch({"video": rows}, {"video": lengths}, {}, torch.arange(3))
+    clips = network.clips.view(batch, 0.0)  # there is one place where they may begin
+    network.decoder = _Perfect(targets(clips, options.patch, differences=options.differences))
+    return float(network(batch)[1]["loss"])
 
 
 class _Perfect(nn.Module):

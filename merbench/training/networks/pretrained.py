@@ -320,12 +320,6 @@ class PretrainedBaseline(NetworkBaseline):
             own: Any = network.encoder
             own.load_state_dict(weights)
 
-    def _fitting(self, given: Mapping[str, Tensor]) -> Released:
-        """Return the map of released weights that fits the names of a file: with the prefix `encoder.`, or without."""
-        if self.released is None:
-            raise UsageError(f"pretrained: {self.options.pretrained} was not written by `merbench pretrain`")
-        return self.released.prefixed(ENCODER) if any(name.startswith(ENCODER) for name in given) else self.released
-
     def _learner(self, network: nn.Module, material: Material, seed: int, noise: Sequence[torch.Generator]) -> Learner:
         groups = tuple(depth_groups(network, self.options.layer_decay)) if self.options.layer_decay < 1 else ()
         schedule = replace(self.schedule, groups=(*self.schedule.groups, *groups))

@@ -75,10 +75,10 @@ def test_a_token_of_one_colour_is_zeros() -> None:
 @torch.no_grad()
 def test_a_decoder_returns_hidden_tokens_in_their_order() -> None:
     options: Any = options_of(decoder_layers=1)
-    decoder = Decoder(8, options, Grid(2, 2, 2)).eval()
+    decoder = Decoder(8, options, Grid(2, 2, 2), 96).eval()
     mask = torch.tensor([[True, False, True, True, False, True, True, True]])
     pixels = decoder(noise(1, 2, 8), mask)
-    assert pixels.shape == (1, 6, 2 * 4 * 4 * 3)
+    assert pixels.shape == (1, 6, 96)
     decoder.positions = decoder.positions[torch.tensor([2, 1, 0, 3, 4, 5, 6, 7])]
     swapped = decoder(noise(1, 2, 8), mask)
     torch.testing.assert_close(swapped, pixels[:, [1, 0, 2, 3, 4, 5]])  # positions of the first two are exchanged

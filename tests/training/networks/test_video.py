@@ -157,8 +157,8 @@ def test_a_path_is_left_out_for_a_share_of_the_samples_and_scaled_for_the_others
 
 
 def test_views_are_averaged_as_probabilities() -> None:
-    views = [torch.tensor([[0.0, math.log(3)]]), torch.tensor([[math.log(3), 0.0]])]  # (1/4, 3/4) and (3/4, 1/4)
-    np.testing.assert_allclose(averaged(views, labels=True).softmax(-1), [[0.5, 0.5]], atol=1e-6)
+    views = [torch.tensor([[0.0, math.log(3)]]), torch.tensor([[0.0, 0.0]])]  # (1/4, 3/4) and (1/2, 1/2)
+    np.testing.assert_allclose(averaged(views, labels=True).softmax(-1), [[0.375, 0.625]], atol=1e-6)
     np.testing.assert_allclose(averaged([torch.tensor([1.0]), torch.tensor([2.0])], labels=False), [1.5])
 
 
