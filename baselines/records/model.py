@@ -19,9 +19,9 @@ from merbench.training.networks.around import network_base
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.label_sets import SetBaseline, SetNetwork, confidences, leveraged_loss
 from merbench.training.networks.layers import heads_width, read_by_heads
-from merbench.training.networks.long_tails import Mix
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.semi_supervised import (
+    Mix,
     SemiSupervised,
     ViewOptions,
     features_by_modality,

@@ -71,6 +71,20 @@ class Stepped(Protocol):
         """Do it; steps are counted from 1, over all epochs."""
 
 
+@runtime_checkable
+class Validated(Protocol):
+    """A network that goes by its values on the samples that epochs are selected on."""
+
+    def validated(self, fold: int, epoch: int, value: float) -> None:
+        """Take the first ranking value, higher is better, of an epoch, from 1; it is not finite where undefined.
+
+        Args:
+            fold: number of the fold of the network, from 0.
+            epoch: the epoch.
+            value: its value, before the next epoch.
+        """
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Material:
     """What a network learns from: samples, the batches of its folds, the losses, and how features are standardised.
@@ -347,6 +361,8 @@ class Learner(Model):
         As long as no value has been defined, there is nothing to compare: the last epoch is kept, and none is counted.
         """
         schedule = self.schedule
+        if isinstance(self.network, Validated):
+            self.network.validated(fold, epoch, value[0])
         undefined = not any(map(math.isfinite, max(value, self.values[fold])))
         if (value[0] > self.goals[fold][0] + schedule.min_delta) if schedule.min_delta else value > self.goals[fold]:
             self.goals[fold], self.waited[fold] = value, 0

@@ -32,6 +32,7 @@ from merbench.training.networks.label_sets import (
 )
 from merbench.training.networks.network import NetworkBaseline, Shape
 from merbench.training.networks.semi_supervised import (
+    Mix,
     SemiSupervised,
     Share,
     ViewOptions,
@@ -138,42 +139,6 @@ def chosen_samples(losses: Tensor, labels: Tensor, prior: Tensor, share: float, 
     is_lower = (other < own) | ((other == own) & (place < place[:, None]))
     is_rival = is_lower & (labels[..., :, None] == labels[..., None, :]) & known[..., None, :]
     return known & (is_rival.sum(-1) < limits.gather(-1, labels))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Mix:
-    """Mixes of samples of a batch with each other (Zhang et al. 2018).
-
-    Attributes:
-        weight: of a sample in its mix, at least a half (Berthelot et al. 2019); its partner has the rest.
-        partner: the place in the batch of every sample's partner, `(…, B)`.
-    """
-
-    weight: float
-    partner: Tensor
-
-    @classmethod
-    def drawn(cls, chosen: Tensor, parameter: float) -> Mix:
-        """Return mixes of the chosen samples in a random order; what the others are mixed with is arbitrary.
-
-        Args:
-            chosen: which are mixed, `(…, B)`.
-            parameter: both of the Beta distribution that the weight is drawn from, or one minus it.
-        """
-        weight = float(torch.distributions.Beta(parameter, parameter).sample())
-        here = (~chosen).byte().argsort(dim=-1, stable=True)  # the chosen ones first, here, and in a random order
-        order = (torch.rand(chosen.shape, device=chosen.device) + ~chosen).argsort(-1)
-        return cls(max(weight, 1 - weight), torch.empty_like(here).scatter_(-1, here, order))
-
-    def of(self, x: Tensor) -> Tensor:
-        """Return `(…, B, d)` values of the mixes."""
-        return self.weight * x + (1 - self.weight) * x.gather(-2, self.partner[..., None].expand_as(x))
-
-    def of_batch(self, batch: Batch) -> Batch:
-        """Return the mixes as a batch; one has a feature if the sample or its partner has it."""
-        inputs = {name: self.of(x) for name, x in batch.inputs.items()}
-        present = {name: has | has.gather(-1, self.partner) for name, has in batch.present.items()}
-        return replace(batch, inputs=inputs, present=present, complete={})
 
 
 class Solar(SetNetwork):

@@ -122,6 +122,42 @@ def two_views(batch: Batch, options: ViewOptions, modalities: Sequence[Sequence[
     )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Mix:
+    """Mixes of samples of a batch with each other (Zhang et al. 2018).
+
+    Attributes:
+        weight: of a sample in its mix, at least a half (Berthelot et al. 2019); its partner has the rest.
+        partner: the place in the batch of every sample's partner, `(…, B)`.
+    """
+
+    weight: float
+    partner: Tensor
+
+    @classmethod
+    def drawn(cls, chosen: Tensor, parameter: float) -> Mix:
+        """Return mixes of the chosen samples in a random order; what the others are mixed with is arbitrary.
+
+        Args:
+            chosen: which are mixed, `(…, B)`.
+            parameter: both of the Beta distribution that the weight is drawn from, or one minus it.
+        """
+        weight = float(torch.distributions.Beta(parameter, parameter).sample())
+        here = (~chosen).byte().argsort(dim=-1, stable=True)  # the chosen ones first, here, and in a random order
+        order = (torch.rand(chosen.shape, device=chosen.device) + ~chosen).argsort(-1)
+        return cls(max(weight, 1 - weight), torch.empty_like(here).scatter_(-1, here, order))
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return `(…, B, d)` values of the mixes."""
+        return self.weight * x + (1 - self.weight) * x.gather(-2, self.partner[..., None].expand_as(x))
+
+    def of_batch(self, batch: Batch) -> Batch:
+        """Return the mixes as a batch; one has a feature if the sample or its partner has it."""
+        inputs = {name: self.of(x) for name, x in batch.inputs.items()}
+        present = {name: has | has.gather(-1, self.partner) for name, has in batch.present.items()}
+        return replace(batch, inputs=inputs, present=present, complete={})
+
+
 def features_by_modality(shape: Shape) -> list[list[str]]:
     """Return the features of every modality; one of which it is not known is a modality of its own."""
     modality_of = {name: shape.modalities.get(name, name) for name in shape.widths}

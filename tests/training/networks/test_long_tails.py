@@ -14,8 +14,9 @@ from merbench.training import Setup, load_baseline
 from merbench.training.networks.batches import Batch
 from merbench.training.networks.label_sets import confidences
 from merbench.training.networks.layers import generator
-from merbench.training.networks.long_tails import Mix, chosen_samples, sinkhorn
+from merbench.training.networks.long_tails import chosen_samples, sinkhorn
 from merbench.training.networks.network import Shape
+from merbench.training.networks.semi_supervised import Mix
 
 WIDTHS = {"loud": 6, "quiet": 4}
 N = 9
