@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, TextIO, cast
 import typer
 
 from merbench.cli import (
+    ask,
     banks,
     baselines,
     benchmark,
@@ -44,6 +45,7 @@ COMMANDS = {
         baselines.baselines,
         pretrain.pretrain,
         baselines.run_baseline,
+        ask.ask,
         tune.tune,
         search.search,
         benchmark.benchmark,

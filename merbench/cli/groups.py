@@ -103,7 +103,7 @@ def fill(
 
 
 def _local(name_or_path: str | None) -> Asker:
-    from merbench.synonyms.language_models import LocalModel
+    from merbench.language_models import LocalModel
 
     return LocalModel(str(name_or_path), quiet=not sys.stderr.isatty())
 
@@ -111,7 +111,7 @@ def _local(name_or_path: str | None) -> Asker:
 def _remote(
     url: str, model: str | None, key_env: str | None, *, temperature: float | None, parallel: int, timeout_s: float
 ) -> Asker:
-    from merbench.synonyms.language_models import Endpoint, key_from
+    from merbench.language_models import Endpoint, key_from
 
     if not model:
         raise UsageError("--endpoint needs --model, the name of the model there")

@@ -19,9 +19,9 @@ import pytest
 from chat_server import Reply, Request, Server, chat_server, completion, failure
 
 from merbench.errors import MissingExtra, UsageError
+from merbench.language_models import Endpoint, LocalModel, completions_url, key_from
 from merbench.synonyms import Question, fill_groups
 from merbench.synonyms.filling import prompt
-from merbench.synonyms.language_models import Endpoint, LocalModel, completions_url, key_from
 
 Answer = Callable[[Request, int], Reply]
 
