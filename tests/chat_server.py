@@ -29,6 +29,12 @@ class Request:
     content: dict[str, Any]
 
     @property
+    def text(self) -> str:
+        """All text of the last message."""
+        content = self.content["messages"][-1]["content"]
+        return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+    @property
     def words(self) -> list[str]:
         """The words of the prompt, from its last line."""
         return json.loads(self.content["messages"][0]["content"].strip().splitlines()[-1])
@@ -42,8 +48,27 @@ class Server:
     requests: list[Request]
 
 
-def completion(text: str | None) -> Reply:
-    return Reply(json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}))
+class Clock:
+    """A clock on which sleeping takes no time; it records how long each sleep was."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.slept.append(round(seconds, 6))
+            self.now += seconds
+
+
+def completion(text: str | None, *, finish: str | None = None, **more: Any) -> Reply:
+    """Return a chat completion; `more` are further keys of it."""
+    choice = {"message": {"role": "assistant", "content": text}, **({"finish_reason": finish} if finish else {})}
+    return Reply(json.dumps({"choices": [choice], **more}))
 
 
 def failure(status: int, message: str, **headers: str) -> Reply:

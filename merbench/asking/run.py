@@ -38,6 +38,7 @@ from merbench.errors import (
     UsageError,
     WithheldReference,
     json_text,
+    listed,
     plural,
 )
 from merbench.files.paths import data_home
@@ -74,6 +75,7 @@ class Given:
     text: str = field(default="", repr=False)  # the last answer; that of a batch for all of its samples
     requests: tuple[str, ...] = ()  # the keys of all requests that led to it
     reason: str = ""  # why there is no answer
+    of_clip: bool = False  # whether that is a fault of the sample's clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,22 +212,26 @@ def estimate(
     store = AnswerStore(answers or answers_folder(candidates.track, models[0])).read()
     asking = _Asking(models, how, store, material)
     n_requests = n_stored = tokens_in = tokens_out = 0
+    counted: set[str] = set()
     for asked in prompts(material, how):
         for places in asking.groups(asked):
             samples = [material.sample(place, asked.n_frames) for place in places]
-            answer, most_characters = "", 0
+            answer, most_before = "", 0
             for number in range(len(asked.prompt.steps)):
                 request = asking.request(asked.prompt, number, samples, answer, 0)
-                stored = None if most_characters else store.get(request)
+                stored = None if most_before else store.get(request)
+                if request.key in counted:
+                    break  # equal samples are asked about once
+                counted.add(request.key)
                 most = int(request.settings.get("max_tokens", 0))
                 if stored is not None:
                     n_stored += 1
                     answer = stored.reply.text
                     continue
                 n_requests += 1
-                tokens_in += request.n_tokens + most_characters
+                tokens_in += request.n_tokens + most_before
                 tokens_out += most
-                most_characters = most  # the next step is given up to so many tokens
+                most_before = most  # the next step is given up to so many tokens
     return Estimate(n_requests, n_stored, tokens_in, tokens_out)
 
 
@@ -247,6 +253,8 @@ class _Asking:
         self._stated: dict[str, str] = {}  # model that is asked -> the one that replies state
         self._named: dict[str, Counter[str]] = {}
         self._examples: Wires = {}  # of all requests
+        self._counted: set[str] = set()  # keys of requests
+        self._asking: dict[str, threading.Lock] = {}  # by the keys of requests: equal ones are sent once
 
     @property
     def stated_models(self) -> dict[str, dict[str, int]]:
@@ -263,6 +271,10 @@ class _Asking:
             UsageError: what was asked for cannot be sent.
         """
         material, how = self.material, self.how
+        if isinstance(self.model, LocalModel) and not self.model.reads_pictures:
+            if material.kinds and (how.send is not None or material.send == material.kinds):
+                raise UsageError(f"model {self.model.model}: reads text, not {listed(material.kinds)}")
+            material.send = [kind for kind in material.send if kind == "text"]
         modalities = material.candidates.track.modalities
         wanted = [kind for kind in ("audio", "video") if kind in (how.send or ())]
         if how.send is None and how.media and "audio" in modalities:
@@ -298,7 +310,7 @@ class _Asking:
         return reason
 
     def groups(self, asked: Asked) -> Iterator[list[int]]:
-        """Yield the places of samples that are asked about together; all of one clip-less kind are left out."""
+        """Yield the places of samples that are asked about together; those whose clip is missing are left out."""
         places = [place for place, id_ in enumerate(self.material.ids) if id_ not in self.material.without]
         if asked.batch > 1:
             place_of = {self.material.ids[place]: place for place in places}
@@ -335,7 +347,7 @@ class _Asking:
                     given = finished.result()
                     results[running.pop(finished)] |= given
                     done += len(given)
-                    failed = [own for own in given.values() if own.outcome == "failed"]
+                    failed = [own for own in given.values() if own.outcome in _MISSING and not own.of_clip]
                     failures = failures + 1 if failed else 0
                     progress("asking", done, total)
                     if failures >= MOST_FAILURES:
@@ -374,12 +386,12 @@ class _Asking:
         before: tuple[str, ...],
     ) -> dict[int, Given]:
         names, keys, given = prompt.names(len(samples)), before, Given("unreadable")
-        for attempt in range(self.how.attempts):
+        for attempt in range(self._attempts(prompt)):
             try:
                 reply, new = self._steps(prompt, list(samples.values()), attempt, clips)
             except _BadClips as bad:
                 odd = {
-                    place: Given("not answered", reason=reason)
+                    place: Given("not answered", reason=reason, of_clip=True)
                     for place, sample in samples.items()
                     for part in sample.clip
                     if (reason := bad.reasons.get(part.path))
@@ -414,6 +426,12 @@ class _Asking:
             divided |= self._group(prompt, part, factors[1:], clips, keys)
         return divided
 
+    def _attempts(self, prompt: Prompt) -> int:
+        """Return how often the same is asked: once, where the answer would be the same again."""
+        settings = {**prompt.steps[-1].settings, **self.how.settings}
+        is_greedy = isinstance(self.text_model, LocalModel) and not settings.get("temperature")
+        return 1 if is_greedy else self.how.attempts
+
     def request(self, prompt: Prompt, number: int, samples: Sequence[Sample], answer: str, attempt: int) -> Request:
         """Return the request of one step."""
         step = prompt.steps[number]
@@ -444,30 +462,39 @@ class _Asking:
             clips: what has been encoded for these samples.
             forgive: whether to ask again what the endpoint would not answer before.
         """
-        stored = self.store.get(request)
-        if stored is not None and stored.failure and not forgive:
-            raise RequestRefused(stored.failure)
-        if stored is None or stored.failure:
-            encoded = self._encoded(request, clips)
-            body = request.body(encoded.__getitem__)
-            if isinstance(model, LocalModel):  # which would sample the same for every repetition
-                body.setdefault("seed", request.repeat * 1000 + request.attempt)
-            try:
-                reply = model.reply(body)
-            except RequestRefused as refusal:
-                if not forgive:
-                    self.store.add_failure(request, str(refusal))
-                raise
-            self._require_same(model.model, reply.model)
-            sent = {part.kind + " " + part.sha256: _digest(wire) for part, wire in encoded.items()}
-            stored = Stored(self.store.add(request, reply, sent))
-        else:
-            self._require_same(model.model, stored.reply.model)
-        self._count(model.model, stored.reply)
+        with self._lock:
+            only = self._asking.setdefault(request.key, threading.Lock())
+        with only:
+            stored = self.store.get(request)
+            if stored is not None and stored.failure and not forgive:
+                raise RequestRefused(stored.failure)
+            if stored is None or stored.failure:
+                stored = Stored(self._new_reply(model, request, clips, forgive))
+        self._require_same(model.model, stored.reply.model)
+        self._count(model.model, request, stored.reply)
         return stored.reply
 
-    def _count(self, model: str, reply: Reply) -> None:
+    def _new_reply(self, model: Model, request: Request, clips: Wires, forgive: bool) -> Reply:
+        """Ask, and store the answer; that of another model than before is not stored."""
+        encoded = self._encoded(request, clips)
+        body = request.body(encoded.__getitem__)
+        if isinstance(model, LocalModel):  # which would sample the same for every repetition
+            body.setdefault("seed", request.repeat * 1000 + request.attempt)
+        try:
+            reply = model.reply(body)
+        except RequestRefused as refusal:
+            if not forgive:
+                self.store.add_failure(request, str(refusal))
+            raise
+        self._require_same(model.model, reply.model)
+        sent = {part.kind + " " + part.sha256: _digest(wire) for part, wire in encoded.items()}
+        return self.store.add(request, reply, sent)
+
+    def _count(self, model: str, request: Request, reply: Reply) -> None:
         with self._lock:
+            if request.key in self._counted:
+                return
+            self._counted.add(request.key)
             self._named.setdefault(model, Counter())[reply.model] += 1
             if reply.n_tokens:
                 self.n_tokens = (self.n_tokens[0] + reply.n_tokens[0], self.n_tokens[1] + reply.n_tokens[1])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import Reply, Request, Server, chat_server, completion, failure
+from chat_server import Clock, Reply, Request, Server, chat_server, completion, failure
 
 from merbench.errors import MissingExtra, UsageError
 from merbench.language_models import Endpoint, LocalModel, completions_url, key_from
@@ -24,23 +24,6 @@ from merbench.synonyms import Question, fill_groups
 from merbench.synonyms.filling import prompt
 
 Answer = Callable[[Request, int], Reply]
-
-
-class Clock:
-    """A clock on which sleeping takes no time; it records how long each sleep was."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-        self._lock = threading.Lock()
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self.slept.append(round(seconds, 6))
-            self.now += seconds
 
 
 def endpoint(server: Server, clock: Clock, **options: object) -> Endpoint:
