@@ -547,7 +547,7 @@ def _problems(ids: Sequence[str], given: Mapping[str, Sequence[Given]]) -> Itera
     for name, own in given.items():
         for id_, each in zip(ids, own, strict=True):
             if each.outcome in _MISSING:
-                yield Problem("E641", f"{id_}: {each.outcome}: {each.reason}", column=name, id=id_)
+                yield Problem("E635", f"{id_}: {each.outcome}: {each.reason}", column=name, id=id_)
 
 
 def _submission(candidates: Candidates, given: Mapping[str, Sequence[Given]], how: How) -> str:
