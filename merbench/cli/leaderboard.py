@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from merbench.errors import (
 
 if TYPE_CHECKING:
     from merbench.leaderboard.board import Board
+    from merbench.track import Track
 
 
 BoardFormat = StrEnum("BoardFormat", "markdown csv json html latex")
@@ -81,6 +83,9 @@ class _Outcome:
 def leaderboard(
     tracks: list[str] | None = argument("TRACK", "Tracks. [default: all that have entries]", None),
     submissions: options.Submissions = Path("submissions"),
+    family: str = option(
+        INPUT, "--family NAME", "Tracks of this family, and their plain mean, as family-NAME.md, .json, .html.", ""
+    ),
     cache: bool = option(INPUT, "--cache/--no-cache", "Keep computed scores in the data home.", True),
     forms: list[BoardFormat] | None = option(
         OUTPUT, "--format markdown|csv|json|html|latex", "Format of the board; repeatable. [default: all but latex]"
@@ -106,6 +111,10 @@ def leaderboard(
         raise UsageError(f"{submissions}: has no folder of a track")
     if output == "-" and (check or len(forms or ()) > 1):
         raise UsageError("--output - prints one format of the board and checks nothing")
+    if family and (tracks or (output == "-" and forms)):
+        raise UsageError("--family names the tracks, and prints text or writes files; leave out TRACK or --format")
+    members = _members(family) if family else {}
+    folders = [name for name in folders if name in members or not family]
     scores = Cache.at_home() if cache else Cache(None)
     chosen = [form.value for form in forms or ()] or PUBLISHED
     outcome = _Outcome()
@@ -142,7 +151,40 @@ def leaderboard(
             print()
     if boards and output != "-" and "html" in chosen:
         _finish_start_page(Path(output or submissions), boards, check, outcome)
+    if family:
+        _finish_family(family, members, boards, output or str(submissions), check, outcome)
     outcome.leave()
+
+
+def _members(family: str) -> dict[str, Track]:
+    """Return the tracks of a family by id."""
+    from merbench.declarations import KEBAB
+    from merbench.track import readable_tracks
+
+    known, _ = readable_tracks()
+    families = {track.family for track in known if re.fullmatch(KEBAB, track.family)}  # it is part of a file's name
+    if family not in families:
+        raise UnknownName("family of tracks", family, families)
+    return {track.id: track for track in known if track.family == family}
+
+
+def _finish_family(
+    family: str, members: Mapping[str, Track], boards: Mapping[str, Board], output: str, check: bool, outcome: _Outcome
+) -> None:
+    """Print the board of a family, and write or check its files."""
+    from merbench.leaderboard.family import family_board
+    from merbench.site.page import stale_files, write_files
+
+    board = family_board(family, list(members.values()), boards)
+    forms = {"md": board.to_markdown, "json": board.to_json, "html": board.to_html}
+    files = {f"family-{family}.{suffix}": render() for suffix, render in forms.items()}
+    if check:
+        outcome.stale += stale_files(Path(output), files)
+        return
+    print(board.to_text(terminal_width()))
+    if output != "-":
+        write_files(Path(output), files)
+        print_line(f"wrote {', '.join(str(Path(output) / file) for file in files)}")
 
 
 def _finish_start_page(folder: Path, boards: Mapping[str, Board], check: bool, outcome: _Outcome) -> None:

@@ -362,3 +362,37 @@ def test_an_entry_keeps_its_file_and_the_names_of_its_columns(submissions: Path,
     head, *lines = (line.split(",") for line in merbench("leaderboard --output - --format csv")[1].splitlines())
     accuracy = head.index("accuracy")
     assert {row[4]: float(row[accuracy]) for row in lines if row[1] == "mine"} == {"first": 0.95, "second": 0.5}
+
+
+def write_toy_of(tracks: Path, name: str, family: str) -> None:
+    """Write the toy track under another name, as one of a family."""
+    folder = write_toy_track(tracks, name=name).folder
+    path = folder / "track.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('title = "Toy"', f'title = "Toy"\nfamily = "{family}"'),
+        encoding="utf-8",
+    )
+
+
+def test_boards_of_a_family_are_built_and_their_mean_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merbench: Command
+) -> None:
+    for name, family in (("toy-a", "toy"), ("toy-b", "toy"), ("other", "../else")):
+        write_toy_of(tmp_path / "tracks", name, family)
+    monkeypatch.setenv("MERBENCH_TRACKS", str(tmp_path / "tracks"))
+    monkeypatch.chdir(tmp_path)
+    for track, wrong in (("toy-a", 4), ("toy-b", 8), ("other", 1)):
+        write_entry(Path("submissions"), f"{track}/one/run", predictions(range(wrong)))
+    code, out, _ = merbench("leaderboard --family toy")
+    assert code == 0 and "Toy (other@1.0" not in out
+    # Of 40 answers 4 and 8 are wrong: 0.9 and 0.8.
+    assert re.search(r"^rank  team +system +mean +a +b\n1 .* 0.8500  0.9000  0.8000$", out, re.MULTILINE)
+    stored = json.loads(Path("submissions/family-toy.json").read_text(encoding="utf-8"))
+    assert stored["rows"][0]["mean"] == pytest.approx(0.85)
+    assert merbench("leaderboard --family toy --check")[0] == 0
+    Path("submissions/family-toy.md").write_text("old", encoding="utf-8")
+    code, _, err = merbench("leaderboard --family toy --check")
+    assert code == 3 and "submissions/family-toy.md: line 1 is 'old'" in err
+    code, _, err = merbench("leaderboard --family ../else")
+    assert code == 2 and "no family of tracks named '../else'" in err
+    assert merbench("leaderboard toy-a --family toy")[0] == 2
