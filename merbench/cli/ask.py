@@ -94,7 +94,7 @@ def ask(
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ask-MODEL]"),
     force: options.Force = False,
 ) -> None:
-    """Ask a language model about every sample, write its answers as a submission, and score it.
+    """Ask a language model about every sample, and score it.
 
     Every answer is stored, so that the same command goes on after it was stopped and asks nothing twice.
     """
