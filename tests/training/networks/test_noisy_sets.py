@@ -102,10 +102,18 @@ def test_values_of_validation_decide_the_start_of_every_fold(base: str) -> None:
         assert fixed.is_started.all() == (epoch == 3)
 
 
-def corrected(network: Any, others: list[list[float]], rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def corrected(
+    network: Any,
+    others: list[list[float]],
+    rows: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[bool] | None = None,
+) -> None:
     """Correct sets of which this view finds the last label outside, while the other view has these probabilities."""
     network(batch_of(network, rows, 2))
-    first = [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.2, 0.2], [0.1, 0.2, 0.3, 0.4]][: len(rows)]
+    if started:
+        network.is_started = torch.tensor(started)
+    first = [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.2, 0.2], *[[0.1, 0.2, 0.3, 0.4]] * 2]
     seen = seen_of(network, first, rows, 2)
     chances = torch.tensor(others[: len(rows)])
     # with the unit matrix for prototypes, softmax(log p) is p
@@ -122,8 +130,8 @@ def test_a_set_is_corrected_where_all_views_miss_the_same_label(
 ) -> None:
     network = network_of("irnet", base, start_epoch=2, test=test, thresholds="own", eta=0.3, prototype_epoch=9)
     # the first misses the last label twice; the second view of the second one another; the third misses the first one
-    others = [[0.1, 0.2, 0.2, 0.5], [0.1, 0.2, 0.5, 0.2], [0.7, 0.1, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4]]
-    corrected(network, others, [0, 1, 2, 3], monkeypatch)
+    others = [[0.1, 0.2, 0.2, 0.5], [0.1, 0.2, 0.5, 0.2], [0.7, 0.1, 0.1, 0.1], *[[0.1, 0.2, 0.3, 0.4]] * 2]
+    corrected(network, others, [0, 1, 2, 3, 4], monkeypatch)
     sets, q = network.all_sets("label"), network.all_confidences("label")
     wanted = SETS.clone()
     if test == "prototypes":
@@ -147,6 +155,9 @@ def test_the_weakest_label_leaves_and_padding_and_believed_sets_stay(monkeypatch
     assert sets[:2].int().tolist() == [[0, 1, 0, 1], [0, 0, 0, 1]]
     torch.testing.assert_close(q[:2], torch.tensor([[0, 0.5 / 0.9, 0, 0.4 / 0.9], [0.0, 0, 0, 1]]))
     assert torch.equal(sets[2:], torch.cat([SETS[2:4], torch.zeros(1, 4, dtype=torch.bool)]))
+    of_folds = network_of("irnet", start_epoch=2, thresholds="own", prototype_epoch=9)
+    corrected(of_folds, others, [0], monkeypatch, started=[False, True])
+    assert of_folds.all_sets("label")[:, 0, 3].tolist() == [False, True]
     for options in ({"start_epoch": 9}, {"start_epoch": 2, "corrects": False}, {"start_epoch": 2, "eta": 0.0}):
         other = network_of("irnet", thresholds="own", prototype_epoch=9, test="automatic", **options)
         corrected(other, others, [0, 1, 2, 3], monkeypatch)
