@@ -189,9 +189,10 @@ def ask(
     if any(each.outcome == "failed" for own in given.values() for each in own):
         return run
     with atomic_folder(folder, replace=True) as temporary:
-        write_text(temporary / SUBMISSION, _submission(candidates, given, how))
+        cells = {name: [each.cells for each in own] for name, own in given.items()}
+        write_text(temporary / SUBMISSION, submission_text(candidates.track, material.ids, cells, how.unanswered))
         write_text(temporary / ANSWERS, "".join(_answer_lines(material.ids, given)))
-        report, withheld = _scored(candidates, temporary / SUBMISSION, files.intervals)
+        report, withheld = scored(candidates, temporary / SUBMISSION, files.intervals)
         record = _record(asking, asked, run, report, sha256_file(temporary / SUBMISSION))
         write_text(temporary / RECORD, json_text(record))
         report = None if report is None else replaced(report, source=str(folder / SUBMISSION))
@@ -550,18 +551,26 @@ def _problems(ids: Sequence[str], given: Mapping[str, Sequence[Given]]) -> Itera
                 yield Problem("E635", f"{id_}: {each.outcome}: {each.reason}", column=name, id=id_)
 
 
-def _submission(candidates: Candidates, given: Mapping[str, Sequence[Given]], how: How) -> str:
-    """Return the file: a row for every sample with an answer for any target, blank cells for the others."""
-    track, text = candidates.track, io.StringIO()
+def submission_text(
+    track: Track, ids: Sequence[str], cells: Mapping[str, Sequence[Cells | None]], unanswered: Mapping[str, str]
+) -> str:
+    """Return a submission: a row for every sample with an answer for any target, blank cells for the others.
+
+    Args:
+        track: whose targets are answered.
+        ids: the samples.
+        cells: target -> of each sample what was read, None where nothing was.
+        unanswered: target -> the cell of samples of which nothing was read.
+    """
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = {name: target.columns(name) for name, target in track.targets.items()}
     writer.writerow([track.submission.id, *(column for own in columns.values() for column in own)])
-    for place, id_ in enumerate(candidates.ids.to_pylist()):
+    for place, id_ in enumerate(ids):
         row: list[Any] = []
         for name, own in columns.items():
-            cells = given[name][place].cells
-            instead = how.unanswered.get(name)
-            row += ([""] * len(own) if instead is None else [instead] * len(own)) if cells is None else cells
+            given, instead = cells[name][place], unanswered.get(name)
+            row += ([""] * len(own) if instead is None else [instead] * len(own)) if given is None else given
         if any(cell != "" for cell in row):
             writer.writerows([[id_, *row]] * (track.submission.views or 1))
     return text.getvalue()
@@ -582,7 +591,8 @@ def _answer_lines(ids: Sequence[str], given: Mapping[str, Sequence[Given]]) -> I
             yield json.dumps(content, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _scored(candidates: Candidates, submission: Path, intervals: bool) -> tuple[ScoreReport | None, str]:
+def scored(candidates: Candidates, submission: Path, intervals: bool) -> tuple[ScoreReport | None, str]:
+    """Return the score of a submission; or None, and why it has none."""
     try:
         return score(candidates, submission, intervals=intervals), ""
     except WithheldReference as error:

@@ -16,7 +16,7 @@ from merbench.cli.printing import print_line, print_report, progress_bar
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, plural, problem_list
 
 if TYPE_CHECKING:
-    from merbench.asking import AskedRun, Estimate
+    from merbench.asking import AskedRun, Estimate, Files
     from merbench.asking.settings import Model
 
 Reading = StrEnum("Reading", "released careful")
@@ -90,6 +90,9 @@ def ask(
     unanswered: list[str] | None = option(
         OUTPUT, "--unanswered TARGET=VALUE", "Cell of samples without an answer. [default: by the track's policy]"
     ),
+    stored: Path | None = option(
+        INPUT, "--stored FILE", "Ask nothing: read the answers in this file, JSON Lines or CSV of sample_id and text."
+    ),
     answers: Path | None = option(OUTPUT, "--answers DIR", "Folder of stored answers. [default: in the data home]"),
     output: Path | None = option(OUTPUT, "--output -o DIR", "Folder to write. [default: runs/TRACK/ask-MODEL]"),
     force: options.Force = False,
@@ -101,6 +104,9 @@ def ask(
     from merbench.asking import Files, How, estimate
     from merbench.asking import ask as run
 
+    if stored is not None:
+        _read_stored(track, stored, split, reading, Files(answers, output, force, intervals))
+        return
     settings = options.named_values("--request", request, "seed=1")
     settings |= {} if temperature is None else {"temperature": temperature}
     settings |= {} if max_tokens is None else {"max_tokens": max_tokens}
@@ -142,6 +148,29 @@ def ask(
         )
     _print(asked, main, price_in, price_out)
     if asked.problems or asked.is_refused:
+        raise typer.Exit(WITH_PROBLEMS)
+
+
+def _read_stored(track: str, stored: Path, split: str, reading: Reading, files: Files) -> None:
+    """Read the answers in a file instead of asking, and print what became of them."""
+    from merbench.asking import rescore
+
+    read = rescore(
+        track,
+        stored,
+        split=split,
+        released=reading is Reading.released,
+        output=files.output,
+        replace=files.replace,
+        intervals=files.intervals,
+    )
+    for name, counts in read.outcomes.items():
+        shown = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(counts.items()))
+        print_line(f"{read.candidates.track.key}, split '{split}', {name}: {shown}")
+    print_line(f"wrote {read.folder}")
+    print()
+    print_report(read.report, read.withheld)
+    if read.report is None and "does not accept" in read.withheld:
         raise typer.Exit(WITH_PROBLEMS)
 
 

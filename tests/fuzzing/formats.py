@@ -24,6 +24,7 @@ from made_corpus import made_corpus, with_parquet
 
 from fuzzing.mutations import Mutation, gzipped, npy, parquet, scrambled, toml, zipped, zstd_packed
 from merbench.asking.answers import read_answer, read_answers
+from merbench.asking.rescoring import stored_answers
 from merbench.banks.bank import Bank
 from merbench.banks.folder import BANKS, write_bank
 from merbench.banks.sounds import Sound
@@ -330,9 +331,14 @@ def _submissions(folder: Path) -> dict[str, Format]:
         "parquet": either("parquet", [*parquets, _parquet(odd)], parquet),
         "npz": either("npz", archives, zipped(_member)),
         "answers": Format(folder / "answer.txt", ANSWERS, scrambled, lambda path: _read_answers(path, folder / "answers.csv", many)),
+        "stored answers jsonl": Format(folder / "stored.jsonl", STORED, scrambled, lambda path: stored_answers(path, many.track)),
+        "stored answers csv": Format(folder / "stored.csv", [b"sample_id,target,text\na,best,[glad]\nb,words,\"[sad, 'low']\"\n"], scrambled, lambda path: stored_answers(path, many.track)),
     }  # fmt: skip
 
 
+STORED = [
+    b'{"sample_id": "a", "target": "best", "text": "[glad]"}\n{"sample_id": ["b", "c"], "text": "[a][b]", "target": "words"}\n'
+]
 ANSWERS = [
     b"{'name': 'c1', 'result': ['glad', 'sad']},\n{'name': 'c2', 'result': ['neutral']}",
     '```json\n{"yes": 0.25, "no": 75%}\n```\n输出：【悲伤，glad】'.encode(),
