@@ -3,7 +3,8 @@
 Conventions:
     Of L pictures n are sent, at equal distances: with L cut to a multiple of n, those of numbers 0, L/n, 2L/n, … (Lian
     et al. 2024, of 9 pictures the first, fourth and seventh). A clip with fewer pictures is sent whole. Pictures are
-    upright, and made smaller if a side is longer than `longest_side`. Sound has one channel at 16 kHz and 16 bits.
+    upright, and made smaller if a side is longer than `longest_side`; a JPEG file that is small enough is sent as it is
+    unless it notes how it is to be turned. Sound has one channel at 16 kHz and 16 bits.
     A clip is identified by the SHA-256 of its file, so that nothing is decoded to find a stored answer.
 """
 
@@ -46,6 +47,8 @@ MOST_VIDEO_BYTES = 64_000_000
 TOKENS_PER_TILE, TOKENS_PER_PICTURE, TILE = 170, 85, 512
 TOKENS_PER_SECOND = {"audio": 25, "video": 260}
 """How tokens are estimated: of a picture as OpenAI states it, of sound and video about as open models count them."""
+
+_HEADER_BYTES = 1 << 16
 
 _MIME = {".webm": "video/webm", ".mov": "video/quicktime", ".avi": "video/x-msvideo", ".mkv": "video/x-matroska"}
 
@@ -91,8 +94,10 @@ class ClipPart:
             return [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}]
         if self.kind == "video":
             return [{"type": "video_url", "video_url": {"url": _video_url(self.path)}}]
+        if self.kind == "frames" and (jpeg := _small_jpeg(self.path, self.longest_side)):
+            return [_picture(jpeg)]
         pictures = _frames(self.path, self.n) if self.kind == "frames" else _faces(self.path, self.sha256, self.n)
-        return [{"type": "image_url", "image_url": {"url": _jpeg_url(rgb, self.longest_side)}} for rgb in pictures]
+        return [_picture(_jpeg(rgb, self.longest_side)) for rgb in pictures]
 
 
 def evenly(n_pictures: int, n: int) -> list[int]:
@@ -135,7 +140,25 @@ def _faces(path: Path, sha256: str, n: int) -> list[NDArray[np.uint8]]:
         return [face.rgb for number, face in enumerate(faces) if number in places]
 
 
-def _jpeg_url(rgb: NDArray[np.uint8], longest_side: int) -> str:
+def _picture(jpeg: bytes) -> dict[str, Any]:
+    url = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _small_jpeg(path: Path, longest_side: int) -> bytes:
+    """Return the bytes of a JPEG file that can be sent as it is; empty for any other file."""
+    with path.open("rb") as file:
+        beginning = file.read(_HEADER_BYTES)
+        if not beginning.startswith(b"\xff\xd8\xff") or b"Exif\0" in beginning:
+            return b""
+        with opened(path) as media:
+            stream = media.require_video()
+            if max(stream.width, stream.height) > longest_side:
+                return b""
+        return beginning + file.read()
+
+
+def _jpeg(rgb: NDArray[np.uint8], longest_side: int) -> bytes:
     try:
         import cv2
     except ModuleNotFoundError as error:
@@ -146,7 +169,7 @@ def _jpeg_url(rgb: NDArray[np.uint8], longest_side: int) -> str:
         size = (max(round(width * share), 1), max(round(height * share), 1))
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return data.tobytes()
 
 
 def _wav(path: Path) -> bytes:

@@ -236,6 +236,18 @@ def estimate(
     return Estimate(n_requests, n_stored, tokens_in, tokens_out)
 
 
+@dataclass(eq=False)
+class _Work:
+    """What belongs to samples that are asked about together, until all have an answer."""
+
+    only_stored: bool = False  # whether nothing may be sent
+    clips: Wires = field(default_factory=dict)  # what has been encoded
+
+
+class _NotStored(Exception):
+    """An answer that would have to be asked for."""
+
+
 class _BadClips(Exception):
     """Clips of a request that cannot be sent: path -> why."""
 
@@ -301,7 +313,7 @@ class _Asking:
             content: Content = (part, "Did you receive this? Answer yes or no.")
             request = Request(self.model.model, (Message("user", content),), {"max_tokens": 16})
             try:
-                self._reply(self.model, request, {})
+                self._reply(self.model, request, _Work())
             except _BadClips as bad:
                 reason = next(iter(bad.reasons.values()))
                 continue
@@ -334,20 +346,20 @@ class _Asking:
             if id_ in self.material.without
         }
         results: dict[str, dict[int, Given]] = {each.prompt.name: dict(absent) for each in asked}
-        tasks = ((each, group) for each in asked for group in self.groups(each))
-        total, done, failures = len(ids) * len(asked), len(absent) * len(asked), 0
+        tasks = self._not_stored(((each, group) for each in asked for group in self.groups(each)), results)
+        total, done, failures = len(ids) * len(asked), 0, 0
         running: dict[Future[dict[int, Given]], str] = {}
         pool = ThreadPoolExecutor(self.model.parallel)
         try:
             while True:
                 for each, group in islice(tasks, self.model.parallel + 2 - len(running)):
-                    running[pool.submit(self._about, each, group)] = each.prompt.name
+                    running[pool.submit(self._about, each, group, _Work())] = each.prompt.name
                 if not running:
                     break
                 for finished in wait(running, return_when=FIRST_COMPLETED).done:
                     given = finished.result()
                     results[running.pop(finished)] |= given
-                    done += len(given)
+                    done = sum(map(len, results.values()))
                     failed = [own for own in given.values() if own.outcome in _MISSING and not own.of_clip]
                     failures = failures + 1 if failed else 0
                     progress("asking", done, total)
@@ -358,6 +370,22 @@ class _Asking:
             raise
         pool.shutdown()
         return {name: [own[place] for place in range(len(ids))] for name, own in results.items()}
+
+    def _not_stored(
+        self, tasks: Iterator[tuple[Asked, list[int]]], results: Mapping[str, dict[int, Given]]
+    ) -> Iterator[tuple[Asked, list[int]]]:
+        """Yield what has to be asked, and note what is stored.
+
+        Threads would only cost time for what is found without reading clips.
+        """
+        has_any = len(self.store) > 0 and not self.material.kinds
+        for each, group in tasks:
+            try:
+                if not has_any:
+                    raise _NotStored
+                results[each.prompt.name] |= self._about(each, group, _Work(only_stored=True))
+            except _NotStored:
+                yield each, group
 
     def _end(
         self, pool: ThreadPoolExecutor, running: Mapping[Future[Any], str], note: Callable[[str], None] | None
@@ -371,25 +399,24 @@ class _Asking:
             note(f"waiting for the answers to {plural(n_running, 'request')}; interrupt again to leave at once")
         pool.shutdown(wait=True)
 
-    def _about(self, asked: Asked, places: Sequence[int]) -> dict[int, Given]:
+    def _about(self, asked: Asked, places: Sequence[int], work: _Work) -> dict[int, Given]:
         """Ask about some samples together, and in smaller groups where that fails."""
         samples = {place: self.material.sample(place, asked.n_frames) for place in places}
-        clips: Wires = {}
         factors = factors_of(asked.batch) if len(places) > 1 else []
-        return self._group(asked.prompt, samples, factors, clips, ())
+        return self._group(asked.prompt, samples, factors, work, ())
 
     def _group(
         self,
         prompt: Prompt,
         samples: Mapping[int, Sample],
         factors: Sequence[int],
-        clips: Wires,
+        work: _Work,
         before: tuple[str, ...],
     ) -> dict[int, Given]:
         names, keys, given = prompt.names(len(samples)), before, Given("unreadable")
         for attempt in range(self._attempts(prompt)):
             try:
-                reply, new = self._steps(prompt, list(samples.values()), attempt, clips)
+                reply, new = self._steps(prompt, list(samples.values()), attempt, work)
             except _BadClips as bad:
                 odd = {
                     place: Given("not answered", reason=reason, of_clip=True)
@@ -400,7 +427,7 @@ class _Asking:
                 left = {place: sample for place, sample in samples.items() if place not in odd}
                 if not odd:  # an example
                     raise UsageError(*(f"of an example: {reason}" for reason in bad.reasons.values())) from None
-                return odd | (self._group(prompt, left, factors, clips, before) if left else {})
+                return odd | (self._group(prompt, left, factors, work, before) if left else {})
             except RequestRefused as refusal:
                 if len(samples) == 1:
                     return dict.fromkeys(samples, Given("not answered", requests=keys, reason=str(refusal)))
@@ -424,7 +451,7 @@ class _Asking:
         size = -(-len(samples) // (factors[0] if factors else len(samples)))
         others, divided = iter(samples.items()), dict[int, Given]()
         while part := dict(islice(others, size)):
-            divided |= self._group(prompt, part, factors[1:], clips, keys)
+            divided |= self._group(prompt, part, factors[1:], work, keys)
         return divided
 
     def _attempts(self, prompt: Prompt) -> int:
@@ -441,26 +468,26 @@ class _Asking:
         return Request(model.model, prompt.messages(step, samples, answer), settings, self.how.repeat, attempt)
 
     def _steps(
-        self, prompt: Prompt, samples: Sequence[Sample], attempt: int, clips: Wires
+        self, prompt: Prompt, samples: Sequence[Sample], attempt: int, work: _Work
     ) -> tuple[Reply, tuple[str, ...]]:
         """Return the reply to the last step, and the keys of all requests."""
         reply, keys = Reply(""), list[str]()
         for number, step in enumerate(prompt.steps):
             request = self.request(prompt, number, samples, reply.text, attempt)
             is_alone = len(samples) == 1
-            reply = self._reply(self.model if step.sees else self.text_model, request, clips, forgive=is_alone)
+            reply = self._reply(self.model if step.sees else self.text_model, request, work, forgive=is_alone)
             keys.append(request.key)
             if reply.refused:
                 break
         return reply, tuple(keys)
 
-    def _reply(self, model: Model, request: Request, clips: Wires, *, forgive: bool = False) -> Reply:
+    def _reply(self, model: Model, request: Request, work: _Work, *, forgive: bool = False) -> Reply:
         """Return the stored reply to a request, or ask and store.
 
         Args:
             model: who is asked.
             request: what.
-            clips: what has been encoded for these samples.
+            work: what belongs to these samples.
             forgive: whether to ask again what the endpoint would not answer before.
         """
         with self._lock:
@@ -470,7 +497,9 @@ class _Asking:
             if stored is not None and stored.failure and not forgive:
                 raise RequestRefused(stored.failure)
             if stored is None or stored.failure:
-                stored = Stored(self._new_reply(model, request, clips, forgive))
+                if work.only_stored:
+                    raise _NotStored
+                stored = Stored(self._new_reply(model, request, work.clips, forgive))
         self._require_same(model.model, stored.reply.model)
         self._count(model.model, request, stored.reply)
         return stored.reply
@@ -529,7 +558,9 @@ class _Asking:
 
 
 def _digest(parts: Sequence[Mapping[str, Any]]) -> str:
-    return sha256_bytes(json.dumps(parts, sort_keys=True).encode())
+    """Return the SHA-256 of what is sent of a clip: of its texts, which hold all data."""
+    contents = (part[part["type"]] for part in parts)
+    return sha256_bytes(*(text.encode() for content in contents for text in content.values()))
 
 
 def factors_of(n: int) -> list[int]:
