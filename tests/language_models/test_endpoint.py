@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -19,7 +20,15 @@ import pytest
 from chat_server import Clock, Reply, Request, Server, chat_server, completion, failure
 
 from merbench.errors import MissingExtra, UsageError
-from merbench.language_models import Endpoint, LocalModel, completions_url, key_from
+from merbench.language_models import (
+    Endpoint,
+    LocalModel,
+    NoReply,
+    RequestRefused,
+    Stopped,
+    completions_url,
+    key_from,
+)
 from merbench.synonyms import Question, fill_groups
 from merbench.synonyms.filling import prompt
 
@@ -345,3 +354,235 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, monkeypatch: pytest
     pytest.importorskip("transformers", reason="transformers is not installed")
     with pytest.raises(UsageError, match="is not a language model: "):
         LocalModel(str(tmp_path))
+
+
+def replied(answer: Answer, request: dict[str, Any], **options: object) -> tuple[Any, list[Request]]:
+    """Return the reply to a request, or the error instead of it."""
+    with chat_server(answer) as server:
+        try:
+            result: Any = endpoint(server, Clock(), **options).reply(request)
+        except UsageError as error:
+            result = error
+    return result, server.requests
+
+
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_what_a_reply_states() -> None:
+    usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+    reply, _ = replied(always(completion("fine", finish="length", model="toy-2024", usage=usage)), HELLO)
+    assert (reply.text, reply.finish, reply.model, reply.n_tokens, reply.refused) == (
+        "fine",
+        "length",
+        "toy-2024",
+        (12, 3),
+        False,
+    )
+    parts = {"choices": [{"message": {"content": [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}]}}]}
+    reply, _ = replied(always(Reply(json.dumps(parts))), HELLO)
+    assert (reply.text, reply.model, reply.n_tokens) == ("fine", "", None)
+    refusal = {"choices": [{"message": {"content": None, "refusal": "I must not."}, "finish_reason": "stop"}]}
+    reply, _ = replied(always(Reply(json.dumps(refusal))), HELLO)
+    assert (reply.text, reply.refused) == ("I must not.", True)
+    filtered = Reply(json.dumps({"error": {"code": "content_filter", "message": "Filtered."}}), 400)
+    reply, requests = replied(always(filtered), HELLO)
+    assert (reply.text, reply.refused, len(requests)) == ("Filtered.", True, 1)
+
+
+def test_newer_models_take_other_settings() -> None:
+    """What such a model says about `max_tokens` and `temperature`; each is said once."""
+    said = {
+        "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "temperature": "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) value is supported.",
+    }
+
+    def answer(request: Request, n: int) -> Reply:
+        for name, message in said.items():
+            if name in request.content:
+                error = {"message": message, "param": name, "code": "unsupported_value"}
+                return Reply(json.dumps({"error": error}), 400)
+        return completion("fine")
+
+    with chat_server(answer) as server:
+        asker = endpoint(server, Clock())
+        request = {**HELLO, "max_tokens": 5, "temperature": 0.0}
+        assert [asker.reply(request).text for _ in range(2)] == ["fine", "fine"]
+    assert asker.unsupported == {"max_tokens": "max_completion_tokens", "temperature": ""}
+    assert [set(each.content) - {"model", "messages"} for each in server.requests] == [
+        {"max_tokens", "temperature"},
+        {"max_completion_tokens", "temperature"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+    # A message that only names a setting does not remove it.
+    too_long = "max_tokens=9 is too large: maximum context length is 8 tokens"
+    error, requests = replied(always(failure(400, too_long)), request)
+    assert (type(error), len(requests)) == (RequestRefused, 1)
+
+
+def test_what_is_refused_and_what_may_pass_are_told_apart() -> None:
+    for status in (400, 413, 422):
+        error, requests = replied(always(failure(status, "too long")), HELLO)
+        assert (type(error), len(requests)) == (RequestRefused, 1)
+    for status in (401, 403, 404):
+        assert type(replied(always(failure(status, "no")), HELLO)[0]) is UsageError
+    assert type(replied(always(failure(500, "oops")), HELLO)[0]) is NoReply
+
+
+def test_who_is_asked_to_slow_down_goes_on_as_long_as_others_are_answered() -> None:
+    """Nine of ten requests get 429: one thread alone would give up after six tries, of eight all are answered."""
+    error, requests = replied(lambda request, n: failure(429, "slow"), HELLO)
+    assert (type(error), len(requests)) == (NoReply, 6)
+    now, most, lock = 0, [0], threading.Lock()
+
+    def busy(request: Request, n: int) -> Reply:
+        nonlocal now
+        with lock:
+            now += 1
+            most.append(now)
+        reply = completion("fine") if n % 4 == 3 else failure(429, "slow", Retry_After="1")
+        with lock:
+            now -= 1
+        return reply
+
+    with chat_server(busy) as server, ThreadPoolExecutor(8) as pool:
+        asker = endpoint(server, Clock(), parallel=8)
+        assert list(pool.map(asker.answer, map(str, range(40)))) == ["fine"] * 40
+    assert max(most) <= 8
+    # Fewer are sent at once than at first.
+    assert asker._at_once < 8
+
+
+def test_a_reply_that_drips_is_not_waited_for_forever() -> None:
+    """A server that sends a byte now and then is never silent; the whole may take five times as long as a silence."""
+    clock = Clock()
+
+    def dripping() -> Any:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ready.append(server.getsockname()[1])
+            begun.set()
+            while not over.is_set():
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                    for _ in range(100):
+                        clock.now += 1.0
+                        try:
+                            connection.sendall(b" ")
+                        except OSError:
+                            break
+                        if over.wait(0.01):
+                            break
+
+    ready: list[int] = []
+    begun, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=dripping, daemon=True)
+    thread.start()
+    assert begun.wait(10)
+    asker = Endpoint(f"http://127.0.0.1:{ready[0]}", "toy", clock=clock.time, sleep=clock.sleep, timeout_s=2.0)
+    with pytest.raises(NoReply, match=r"the answer was not complete after 10 s \(6 times in a row\)$"):
+        asker.reply(HELLO)
+    over.set()
+
+
+def test_a_key_in_a_reply_is_taken_out() -> None:
+    reply, _ = replied(always(completion("the key is sk-secret", model="sk-secret")), HELLO, key="sk-secret")
+    assert (reply.text, reply.model) == ("the key is …", "…")
+
+
+def test_after_stop_nothing_is_sent() -> None:
+    with chat_server(always(completion("fine"))) as server:
+        asker = endpoint(server, Clock())
+        asker.stop()
+        with pytest.raises(Stopped):
+            asker.reply(HELLO)
+    assert server.requests == []
+
+
+@pytest.mark.slow
+def test_a_local_model_gets_turns_and_settings(tmp_path: Path) -> None:
+    template = "{% for message in messages %}{{ message['role'] }} {{ message['content'] }} {% endfor %}"
+    model = LocalModel(saved(tmp_path / "chat", template=template))
+    assert not model.reads_pictures
+    text = {"type": "text", "text": "glad happy"}
+    request = {"messages": [{"role": "user", "content": [text, text]}], "max_tokens": 4}
+    reply = model.reply(request)
+    assert reply.n_tokens is not None
+    assert (reply.finish, reply.n_tokens[1], reply.model) == ("length", 4, model.model)
+    assert reply == model.reply({"messages": [{"role": "user", "content": "glad happy\nglad happy"}], "max_tokens": 4})
+    sampled = [model.reply({**request, "max_tokens": 20, "temperature": 5.0, "seed": seed}).text for seed in (1, 2, 1)]
+    assert sampled[0] == sampled[2] != sampled[1]
+    with pytest.raises(RequestRefused, match=r"reads text, not image_url$"):
+        model.reply(
+            {"messages": [{"role": "user", "content": [text, {"type": "image_url", "image_url": {"url": "x"}}]}]}
+        )
+    with pytest.raises(UsageError, match=r"takes max_tokens, temperature, top_p, seed, not top_k$"):
+        model.reply({**request, "top_k": 5})
+    model.stop()
+    with pytest.raises(Stopped):
+        model.reply(request)
+
+
+@pytest.mark.slow
+def test_a_local_model_that_reads_pictures(tmp_path: Path) -> None:
+    """A picture of 28 pixels has four patches of 14, each a token; the words around it have four."""
+    tokenizers = pytest.importorskip("tokenizers", reason="transformers is not installed")
+    cv2 = pytest.importorskip("cv2", reason="media: OpenCV is not installed")
+    import numpy as np
+    import torch
+    import transformers as library
+
+    words = ["<end>", "<unknown>", "<image>", "user", "who", "is", "this"]
+    plain = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: code for code, word in enumerate(words)}, unk_token="<unknown>")
+    )
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer: Any = library.PreTrainedTokenizerFast(
+        tokenizer_object=plain,
+        unk_token="<unknown>",
+        eos_token="<end>",
+        pad_token="<end>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision: Any = library.CLIPVisionConfig(**sizes, image_size=28, patch_size=14, projection_dim=16)
+    text: Any = library.LlamaConfig(
+        **sizes, vocab_size=len(words), max_position_embeddings=64, eos_token_id=0, pad_token_id=0
+    )
+    config: Any = library.LlavaConfig(
+        vision_config=vision, text_config=text, image_token_index=2, image_seq_length=4, vision_feature_layer=-1
+    )
+    torch.manual_seed(0)
+    library.LlavaForConditionalGeneration(config).save_pretrained(tmp_path / "sees")
+    template = (
+        "{% for message in messages %}{{ message['role'] }}{% for part in message['content'] %} "
+        "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+    )
+    pictures: Any = library.CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    library.LlavaProcessor(
+        image_processor=pictures,
+        tokenizer=tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+        chat_template=template,
+    ).save_pretrained(tmp_path / "sees")
+    model = LocalModel(str(tmp_path / "sees"), quiet=True)
+    assert model.reads_pictures
+    _, data = cv2.imencode(".jpg", np.zeros((40, 50, 3), np.uint8))
+    url = f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    picture = {"type": "image_url", "image_url": {"url": url}}
+
+    def n_tokens(*parts: dict[str, Any]) -> int:
+        question = {"type": "text", "text": "who is this"}
+        request = {"messages": [{"role": "user", "content": [*parts, question]}], "max_tokens": 3}
+        reply = model.reply(request)
+        assert reply.n_tokens is not None
+        return reply.n_tokens[0]
+
+    assert [n_tokens(), n_tokens(picture), n_tokens(picture, picture)] == [4, 8, 12]
+    with pytest.raises(RequestRefused, match=r"^a model on this machine reads text and pictures, not input_audio$"):
+        n_tokens({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}})
