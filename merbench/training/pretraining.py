@@ -144,7 +144,7 @@ def pretrain(
     if not features:
         raise not_extracted(loaded, opened)
     _require_number(loaded, features)
-    samples = _samples(opened, features, splits)
+    samples = samples_of(opened, features, splits)
     inputs = {
         "baseline": loaded.name,
         "files": loaded.files(options),
@@ -258,7 +258,7 @@ def _require_number(loaded: LoadedBaseline, features: Sequence[str]) -> None:
         )
 
 
-def _samples(corpus: Corpus, features: Sequence[str], splits: Sequence[str]) -> FeatureSet:
+def samples_of(corpus: Corpus, features: Sequence[str], splits: Sequence[str]) -> FeatureSet:
     """Return the features of the samples of some splits; a sample that lacks one has no rows of it."""
     samples = corpus.samples()
     chosen = samples.filter(pc.is_in(samples[SPLIT], pa.array(splits)))
