@@ -3,5 +3,19 @@
 from merbench.asking.rescoring import Rescored, rescore
 from merbench.asking.run import AskedRun, Estimate, Files, Given, ask, estimate
 from merbench.asking.settings import How
+from merbench.asking.spread import Grid, SpreadReport, prompt_spread
 
-__all__ = ["AskedRun", "Estimate", "Files", "Given", "How", "Rescored", "ask", "estimate", "rescore"]
+__all__ = [
+    "AskedRun",
+    "Estimate",
+    "Files",
+    "Given",
+    "Grid",
+    "How",
+    "Rescored",
+    "SpreadReport",
+    "ask",
+    "estimate",
+    "prompt_spread",
+    "rescore",
+]

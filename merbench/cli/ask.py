@@ -12,11 +12,11 @@ import typer
 from merbench.cli import options
 from merbench.cli.options import EXECUTION, INPUT, MODEL, OUTPUT, PROMPT
 from merbench.cli.parser import option
-from merbench.cli.printing import print_line, print_report, progress_bar
+from merbench.cli.printing import print_line, print_report, progress_bar, terminal_width
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, plural, problem_list
 
 if TYPE_CHECKING:
-    from merbench.asking import AskedRun, Estimate, Files
+    from merbench.asking import AskedRun, Estimate, Files, How
     from merbench.asking.settings import Model
 
 Reading = StrEnum("Reading", "released careful")
@@ -73,6 +73,16 @@ def ask(
     repeat: int = option(
         PROMPT, "--repeat N", "Number of the repetition; another number asks everything again.", 0, min=0
     ),
+    orders: int = option(
+        PROMPT,
+        "--orders N",
+        "Ask in N orders of candidates in turn, and report how the score spreads.",
+        1,
+        min=1,
+        max=50,
+    ),
+    paraphrases: int = option(PROMPT, "--paraphrases N", "Likewise by N texts, from --paraphrase.", 1, min=1, max=50),
+    repeats: int = option(PROMPT, "--repeats N", "Likewise N times, from --repeat.", 1, min=1, max=50),
     attempts: int = option(
         PROMPT, "--attempts N", "How often the same is asked for an answer that can be read.", 3, min=1, max=20
     ),
@@ -137,6 +147,9 @@ def ask(
         print("\n".join(_estimated(estimate(track, models, how, answers=answers), price_in, price_out)))
         return
     files = Files(answers, output, force, intervals)
+    if max(orders, paraphrases, repeats) > 1:
+        _spread(track, models, (orders, paraphrases, repeats), how, files)
+        return
     with progress_bar() as show:
         asked = run(
             track,
@@ -172,6 +185,23 @@ def _read_stored(track: str, stored: Path, split: str, reading: Reading, files: 
     print_report(read.report, read.withheld)
     if read.report is None and "does not accept" in read.withheld:
         raise typer.Exit(WITH_PROBLEMS)
+
+
+def _spread(track: str, models: tuple[Model, Model], counts: tuple[int, int, int], how: How, files: Files) -> None:
+    """Ask by several prompts, and print how the score spreads over them."""
+    from merbench.asking import Grid, prompt_spread
+
+    with progress_bar() as show:
+        report = prompt_spread(
+            track,
+            models,
+            Grid(*counts),
+            how,
+            files=files,
+            progress=show,
+            note=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    print(report.to_text(terminal_width()), end="")
 
 
 def _model(
