@@ -164,7 +164,8 @@ def pretrain(
             raise _cannot(loaded)
         with suitable_threads(samples.n_values), loaded.code.blamed("failed in pretrain"):
             made = built.pretrain(samples)
-        history = {name: values for name, values in epochs.arrays().items() if name != "value"}
+        kept = {name: values for name, values in epochs.arrays().items() if name != "value"}
+        history = {name: values for name, values in kept.items() if values.any()}  # there is no loss of targets
         run = PretrainingRun(
             folder,
             loaded.name,

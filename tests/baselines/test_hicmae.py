@@ -8,16 +8,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from made_corpus import made_corpus
 from torch import nn
 
 from merbench.claims import computed
+from merbench.cli import run as command
+from merbench.corpus import ExtractionRecord, Feature, open_corpus
 from merbench.errors import UsageError
-from merbench.training import Setup, load_baseline
+from merbench.files.tensors import read_tensors
+from merbench.track import load_track
+from merbench.training import RunSettings, Setup, load_baseline, run_baseline
 from merbench.training.networks.optimisation import optimiser
 from merbench.training.networks.pretrained import depth_groups
 from merbench.training.networks.video import Grid, standardised
+from merbench.training.pretraining import PretrainingSettings, pretrain
 from tests.baselines.clips import (
     SIZE,
     Returning,
@@ -253,3 +261,91 @@ def test_layer_decay_is_that_of_the_depth_in_both_streams() -> None:
     names = [name for name, _ in network.named_parameters()]
     assert all(any(name.startswith(prefix) for name in names) for prefix in groups)
     assert optimiser(network, options_of("hicmae", groups=[asdict(group) for group in depth_groups(network, 0.5)]))
+
+
+SIDE, N = 16, 24
+
+TRACK = """
+id = "talk"
+version = "1.0"
+title = "Talk"
+corpus = "./corpus"
+splits = { train = "train", test = "test" }
+targets.discrete = { type = "categorical", labels = ["calm", "glad"] }
+metrics = [{ name = "accuracy", target = "discrete" }]
+ranking = { by = ["accuracy"] }
+"""
+
+TINY: dict[str, Any] = {
+    **{"width": 8, "heads": 2, "layers": 2, "levels": [1], "patch": 4, "frames": 4, "masked": 0.5, "steps": 32},
+    **{"decoder_width": 8, "decoder_heads": 2, "decoder_layers": 2, "epochs": 3, "batch_size": 4, "warmup_epochs": 0},
+}
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Return the folder of a track, and of a corpus with pictures and sound; s03 has no face, s04 and s20 no sound."""
+    ids, rng = [f"s{n:02}" for n in range(N)], np.random.default_rng(0)
+    faces = [name for name in ids if name != "s03"]
+    pictures = [rng.integers(0, 256, (3 + n % 5, SIDE * SIDE * 3)).astype(np.uint8) for n in range(len(faces))]
+    heard = [name for name in ids if name not in ("s04", "s20")]
+    sounds = [rng.normal(-4, 4, (20 + n, 128)).astype(np.float32) for n in range(len(heard))]
+    record = {
+        "face-crops.frames": ExtractionRecord(
+            extractor="face-crops", version="1", modality="video", unit="frame", pictures=True
+        ),
+        "log-mel.frames": ExtractionRecord(extractor="log-mel", version="1", modality="audio", unit="frame"),
+    }
+    made_corpus(
+        tmp_path / "talk" / "corpus",
+        name="talk",
+        samples=pa.table({"sample_id": ids, "split": ["train"] * 16 + ["test"] * 8}),
+        reference=pa.table({"sample_id": ids, "discrete": ["glad" if n % 2 else "calm" for n in range(N)]}),
+        features={
+            "face-crops.frames": Feature.from_frames(faces, pictures, pictures=True),
+            "log-mel.frames": Feature.from_frames(heard, sounds),
+        },
+        extracted=record,
+    )
+    (tmp_path / "talk" / "track.toml").write_text(TRACK, encoding="utf-8")
+    return tmp_path / "talk"
+
+
+@pytest.mark.slow
+def test_it_is_pretrained_on_samples_with_both_and_fine_tuned_on_all(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = open_corpus(talk / "corpus")
+    how = PretrainingSettings(options=TINY, device="cpu")
+    made, again = (pretrain("hicmae", corpus, how, output=tmp_path / name) for name in ("one", "two"))
+    assert made.features == ("face-crops.frames", "log-mel.frames")
+    assert (made.n_samples, made.left_out) == (14, ("s03", "s04"))
+    assert {*made.losses} == {"video", "audio", "contrast"}
+    one, two = ((each.folder / "pretrained.safetensors").read_bytes() for each in (made, again))
+    assert one == two
+    options = {**TINY, "epochs": 1, "learning_rate": 1e-12, "pretrained": str(made.folder)}
+    settings = RunSettings(options=options, learning={"folds": 2}, intervals=False, device="cpu")
+    run = run_baseline(load_track(talk), "hicmae", settings, output=tmp_path / "run")
+    weights, _ = read_tensors(run.folder / "models" / "seed-0.safetensors")
+    before, _ = read_tensors(made.folder / "pretrained.safetensors")
+    of_encoder = [name for name in before if name.startswith("encoder.")]
+    assert {name.split(".")[1] for name in of_encoder} == {"video", "audio", "fusion"}
+    for name in of_encoder:
+        np.testing.assert_allclose(weights[f"network.{name}"][1], before[name], atol=1e-9)
+    rows = (run.folder / "submission.csv").read_text().splitlines()
+    assert len(rows) == 1 + 8  # s20, which has no sound, is answered, too
+    # Stored weights do not say which feature has pictures: its rows do.
+    (made.folder / "pretrained.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert command(["predict", str(run.folder), str(talk), "--output", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "submission.csv").read_text().splitlines() == rows
+
+
+def test_it_needs_both_features(talk: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"baseline 'hicmae' reads 2 features, not 1: log-mel\.frames"):
+        pretrain(
+            "hicmae",
+            open_corpus(talk / "corpus"),
+            PretrainingSettings(options=TINY, features=["log-mel.frames"]),
+            output=tmp_path / "run",
+        )
