@@ -1,4 +1,4 @@
-"""Exact claims of HiCMAE."""
+"""Exact claims of HiCMAE, most of them at full size on torch's meta device, which has shapes and no values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from merbench.training import load_baseline
 from merbench.training.networks.counts import n_parameters
+from merbench.training.networks.counts import products as products_of
 from merbench.training.networks.masked import tube_mask
 from merbench.training.networks.network import Shape
 from merbench.training.networks.video import Grid
@@ -32,16 +31,15 @@ def all_parameters(model: ModuleType) -> int:
     return n_parameters(_network(model, *_SIZES[-1]))
 
 
+def pretraining_parameters(model: ModuleType) -> int:
+    """Return how many parameters HiCMAE-B has in pre-training."""
+    return n_parameters(_network(model, *_SIZES[-1], kind="Pretraining"))
+
+
 def products(model: ModuleType) -> list[int]:
     """Return the multiply-accumulates of one clip, forward, of T, S and B."""
-    counts = []
-    for size in _SIZES:
-        network = _network(model, *size).eval()
-        clips, sounds = (torch.zeros(1, *shape, device="meta") for shape in ((3, 16, 160, 160), (256, 128)))
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            network.answered(clips, sounds)
-        counts.append(int(counter.get_total_flops()) // 2)
-    return counts
+    clips, sounds = (torch.empty(1, *shape, device="meta") for shape in ((3, 16, 160, 160), (256, 128)))
+    return [products_of(_network(model, *size).eval().answered, clips, sounds) for size in _SIZES]
 
 
 def visible(model: ModuleType) -> list[int]:
@@ -72,8 +70,8 @@ def _options(model: ModuleType, width: int, heads: int) -> Any:
     return TypeAdapter(model.Options).validate_python(loaded.options("", options))
 
 
-def _network(model: ModuleType, width: int, heads: int) -> Any:
-    """Return the network of a size; its parameters have no values."""
+def _network(model: ModuleType, width: int, heads: int, *, kind: str = "Network") -> Any:
+    """Return a network of a size."""
     shape = Shape({"crops": 3 * 160**2, "log-mel": 128}, {"label": 6}, [], torch.Generator())
     with torch.device("meta"):
-        return model.Network(_options(model, width, heads), shape)
+        return getattr(model, kind)(_options(model, width, heads), shape)

@@ -1,4 +1,4 @@
-"""Exact claims of SVFAP."""
+"""Exact claims of SVFAP, most of them at full size on torch's meta device, which has shapes and no values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from merbench.training import load_baseline
 from merbench.training.networks.counts import n_parameters
+from merbench.training.networks.counts import products as products_of
 from merbench.training.networks.masked import tube_mask
 from merbench.training.networks.network import Shape
 
@@ -21,12 +20,14 @@ def all_parameters(model: ModuleType) -> int:
     return n_parameters(_network(model))
 
 
+def pretraining_parameters(model: ModuleType) -> int:
+    """Return how many parameters the network has that is pre-trained."""
+    return n_parameters(_network(model, "Pretraining"))
+
+
 def products(model: ModuleType) -> int:
     """Return the multiply-accumulates of one clip, forward."""
-    network = _network(model).eval()
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        network.answered(torch.zeros(1, 3, 16, 160, 160, device="meta"))
-    return int(counter.get_total_flops()) // 2
+    return products_of(_network(model).eval().answered, torch.empty(1, 3, 16, 160, 160, device="meta"))
 
 
 def stage_parameters(model: ModuleType) -> list[int]:
@@ -62,7 +63,8 @@ def _options(model: ModuleType) -> Any:
     return TypeAdapter(model.Options).validate_python(loaded.options("", loaded.preset("paper").options))
 
 
-def _network(model: ModuleType) -> Any:
-    """Return the network of the paper's size; its parameters have no values."""
+def _network(model: ModuleType, kind: str = "Network") -> Any:
+    """Return a network of the paper's size."""
+    shape = Shape({"crops": 3 * 160**2}, {"label": 7}, [], torch.Generator())
     with torch.device("meta"):
-        return model.Network(_options(model), Shape({"crops": 3 * 160**2}, {"label": 7}, [], torch.Generator()))
+        return getattr(model, kind)(_options(model), shape)

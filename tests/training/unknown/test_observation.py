@@ -21,6 +21,7 @@ from merbench.training.unknown.observation import FEATURES, LOGITS, Probe
 NO_NETWORK = {"boosting", "lexicon-ov", "logistic", "majority", "cpm-net", "dcca"}
 AROUND = {"after-rg", "imputation", "modality-dropout", "pseudo-label"}  # what they train is among the others
 WIDTHS, LABELS = {"audio": 5, "video": 4, "text": 3}, {"discrete": 3, "valence": None}
+OF_EXTRACTORS = {"face-crops": {"video": 3 * 64**2}, "log-mel": {"audio": 128}}
 
 NETWORKS = [name for name, _ in list_baselines() if name not in NO_NETWORK | AROUND]
 
@@ -37,7 +38,8 @@ def built(name: str) -> Any:
 def test_the_last_layer_of_every_shipped_network_is_seen(name: str) -> None:
     baseline = built(name)
     assert isinstance(baseline, NetworkBaseline), f"{name} has no network; the list of this test names those without"
-    size = Size(WIDTHS, LABELS)
+    extracted = [OF_EXTRACTORS[extractor] for extractor in load_baseline(name).declaration.extracts]
+    size = Size({key: width for widths in extracted for key, width in widths.items()} or WIDTHS, LABELS)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         network = one_network(baseline, size).eval()
