@@ -81,6 +81,7 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("prepared.reference + prepared.prediction - prepared.both", "prepared.reference + prepared.prediction"),
         ("np.where(denominator == 0, 1.0, _ratio", "np.where(denominator == 0, 0.0, _ratio"),
         ("(overlap.reference > 0)", "(overlap.reference >= 0)"),
+        ("predicted &= np.bitwise_or.reduce(true, axis=1, keepdims=True)", "pass"),
     ],
     ("merbench/metrics/ranked.py", "tests/metrics/test_ranked.py"): [
         ("(ranks < k)", "(ranks <= k)"),
@@ -94,6 +95,23 @@ CHANGES: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("hits, hits + counts[:, :, MISS]", "hits, hits + counts[:, :, ALARM]"),
         ("self._last[0] is not weights", "False"),
         ("(wrong == 0)[known]", "(wrong <= 1)[known]"),
+    ],
+    # Answers of language models.
+    ("merbench/asking/answers.py", "tests/asking/test_answers.py"): [
+        ("range(len(names)) if released else _order(content, lists, names)", "range(len(names))"),
+        ("if len(lists) != len(names):", "if len(lists) < len(names):"),
+        ("* (-1 if sign else 1)", ""),
+        ("if len(named) == 1 and not _NEGATED.search(plain):", "if len(named) == 1:"),
+        ("if not 0 < total < math.inf or min(shares.values()) < 0:", "if not 0 < total < math.inf:"),
+    ],
+    ("merbench/asking/spread.py", "tests/asking/test_spread.py"): [
+        ("errors = complete - complete.mean(axis=1, keepdims=True)", "errors = complete"),
+        ("math.sqrt(degrees)", "math.sqrt(degrees + 1)"),
+        ("if order(seed) not in seen:", "if True:"),
+    ],
+    ("merbench/leaderboard/family.py", "tests/leaderboard/test_family.py"): [
+        ("mean = plain_mean(known) if len(known) == len(values) else None", "mean = plain_mean(known)"),
+        ("rank=1 + sum(other > mean for other in means)", "rank=1 + sum(other >= mean for other in means)"),
     ],
     # Detection and segments.
     ("merbench/metrics/detection.py", "tests/metrics/test_detection.py"): [

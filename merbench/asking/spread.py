@@ -6,12 +6,12 @@ Conventions:
     prompts are scored on the same samples and resampled with the same weights, so that what they have in common
     cancels. The prompts are not resampled: what is said holds for these prompts, and other samples.
 
-    The spread over k prompts is the standard deviation s of their scores (k - 1). Scores of finitely many samples differ
-    also where prompts are worth the same: by chance alone their variance would be v, the mean over resamples of the
-    variance over prompts, each prompt less its own mean over resamples. The interval of the spread takes (k - 1) s² / v
-    as noncentral χ² with k - 1 degrees of freedom, which it is where differences of scores are normal and alike for all
-    pairs of prompts, and inverts its two tests (Steiger & Fouladi, 1997). So it begins at 0 where the scores do not
-    show that the prompt makes any difference.
+    The spread over k prompts is the standard deviation s of their scores (k - 1). Scores of a finite sample differ also
+    where prompts are worth the same: by chance alone their variance would be v, the mean over resamples of the
+    variance over prompts, each prompt less its own mean over resamples. The interval takes (k - 1) s² / v as noncentral
+    χ² with k - 1 degrees of freedom, which it is where differences of scores are normal and alike for all pairs of
+    prompts, and inverts its two tests (Steiger & Fouladi, 1997). So it begins at 0 where the scores do not show that
+    the prompt makes any difference.
 """
 
 from __future__ import annotations

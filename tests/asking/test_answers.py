@@ -231,6 +231,7 @@ def test_the_lists_of_a_batch_are_positional_as_released() -> None:
         (BATCH, ["c1", "c2", "c3"], None, None),  # fewer lists than samples
         (BATCH, ["c1"], [None], [None]),  # one sample, two lists: an answer that cannot be read
         ("[sad] [angry]", ["c1", "c2"], ["sad", "angry"], ["sad", "angry"]),  # no names at all
+        ("[sad] [angry] [happy]", ["c1", "c2"], None, None),  # more lists than samples
         (BATCH, ["c2", "other"], ["happy, sad", "angry"], None),  # half of the names
         (BATCH.replace("c2", "c1"), ["c1", "c2"], ["happy, sad", "angry"], None),  # one name twice
         ("[] [angry]", ["c1", "c2"], [None, "angry"], [None, "angry"]),
