@@ -106,6 +106,7 @@ class SpreadReport(Report):
     Attributes:
         model: the name of the language model.
         metric: the short name of what the track ranks by first.
+        hidden: whether it is secret which candidates are scored.
         rows: the prompts, the first one first.
         spreads: of every axis with several prompts, then of all prompts.
     """
@@ -114,6 +115,7 @@ class SpreadReport(Report):
 
     model: str
     metric: str
+    hidden: bool
     rows: tuple[PromptRow, ...]
     spreads: tuple[SpreadRow, ...]
 
@@ -178,6 +180,8 @@ class SpreadReport(Report):
                 "by chance: the deviation that prompts of equal worth would have on these samples",
                 self.uncertainty.note("prompts", "the spreads"),
             ]
+        elif self.hidden:
+            lines.append("only part of the candidates is scored, and which part is secret: no intervals")
         return [*lines, f"signature: {self.signature}"]
 
 
@@ -346,6 +350,7 @@ def _report(model: str, variants: Sequence[_Variant], runs: Sequence[AskedRun], 
         decimals=first.decimals,
         model=model,
         metric=name,
+        hidden=candidates.hidden,
         rows=tuple(rows),
         spreads=tuple(spreads),
     )
