@@ -3,7 +3,7 @@
 from merbench.asking.rescoring import Rescored, rescore
 from merbench.asking.run import AskedRun, Estimate, Files, Given, ask, estimate
 from merbench.asking.settings import How
-from merbench.asking.spread import Grid, SpreadReport, prompt_spread
+from merbench.asking.spread import Grid, SpreadReport, estimate_spread, prompt_spread
 
 __all__ = [
     "AskedRun",
@@ -16,6 +16,7 @@ __all__ = [
     "SpreadReport",
     "ask",
     "estimate",
+    "estimate_spread",
     "prompt_spread",
     "rescore",
 ]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import ClassVar
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from merbench.asking.requests import in_order
-from merbench.asking.run import SUBMISSION, AskedRun, Files, ask, folder_name
+from merbench.asking.run import SUBMISSION, AskedRun, Estimate, Files, ask, estimate, folder_name
 from merbench.asking.settings import Asked, How, Material, Model, prompts
 from merbench.corpus.candidates import Candidates, open_candidates
 from merbench.errors import UsageError, plural
@@ -256,6 +256,23 @@ def prompt_spread(
     write_text(folder / f"{SPREAD}.json", report.to_json())
     write_text(folder / f"{SPREAD}.md", report.to_markdown())
     return report
+
+
+def estimate_spread(
+    track: str | Path | Track,
+    model: Model | tuple[Model, Model],
+    grid: Grid,
+    how: How | None = None,
+    *,
+    answers: Path | None = None,
+) -> Estimate:
+    """Return what `prompt_spread` would take; nothing is sent and nothing written. The arguments are as there."""
+    how = how or How()
+    candidates = open_candidates(track, how.split)
+    all_prompts = [
+        estimate(candidates.track, model, each.how, answers=answers) for each in _variants(candidates, how, grid)
+    ]
+    return Estimate(*(sum(getattr(each, item.name) for each in all_prompts) for item in fields(Estimate)))
 
 
 def _variants(candidates: Candidates, how: How, grid: Grid) -> list[_Variant]:

@@ -16,7 +16,7 @@ from merbench.cli.printing import print_line, print_report, progress_bar, termin
 from merbench.errors import WITH_PROBLEMS, UsageError, examples, plural, problem_list
 
 if TYPE_CHECKING:
-    from merbench.asking import AskedRun, Estimate, Files, How
+    from merbench.asking import AskedRun, Estimate, Files, Grid, How
     from merbench.asking.settings import Model
 
 Reading = StrEnum("Reading", "released careful")
@@ -111,7 +111,7 @@ def ask(
 
     Every answer is stored, so that the same command goes on after it was stopped and asks nothing twice.
     """
-    from merbench.asking import Files, How, estimate
+    from merbench.asking import Files, Grid, How, estimate, estimate_spread
     from merbench.asking import ask as run
 
     if stored is not None:
@@ -143,12 +143,18 @@ def ask(
     main = _model(endpoint, model, key_env, local, in_flight, timeout)
     other = _text_model(endpoint, text_model, text_endpoint, key_env, text_key_env, in_flight, timeout)
     models = (main, other or main)
+    grid = Grid(orders, paraphrases, repeats) if max(orders, paraphrases, repeats) > 1 else None
     if dry_run:
-        print("\n".join(_estimated(estimate(track, models, how, answers=answers), price_in, price_out)))
+        counted = (
+            estimate(track, models, how, answers=answers)
+            if grid is None
+            else estimate_spread(track, models, grid, how, answers=answers)
+        )
+        print("\n".join(_estimated(counted, price_in, price_out)))
         return
     files = Files(answers, output, force, intervals)
-    if max(orders, paraphrases, repeats) > 1:
-        _spread(track, models, (orders, paraphrases, repeats), how, files)
+    if grid is not None:
+        _spread(track, models, grid, how, files)
         return
     with progress_bar() as show:
         asked = run(
@@ -187,15 +193,15 @@ def _read_stored(track: str, stored: Path, split: str, reading: Reading, files: 
         raise typer.Exit(WITH_PROBLEMS)
 
 
-def _spread(track: str, models: tuple[Model, Model], counts: tuple[int, int, int], how: How, files: Files) -> None:
+def _spread(track: str, models: tuple[Model, Model], grid: Grid, how: How, files: Files) -> None:
     """Ask by several prompts, and print how the score spreads over them."""
-    from merbench.asking import Grid, prompt_spread
+    from merbench.asking import prompt_spread
 
     with progress_bar() as show:
         report = prompt_spread(
             track,
             models,
-            Grid(*counts),
+            grid,
             how,
             files=files,
             progress=show,

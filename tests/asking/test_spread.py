@@ -134,7 +134,11 @@ def test_the_command(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     with chat_server(lambda request, n: completion(first_candidate(request, n))) as server:
         command = ["ask", str(folder), "--endpoint", server.url, "--model", "toy", "--orders", "3", "--output", "out"]
         assert run(command) == 0
-    out, err = capsys.readouterr()
+        assert len(server.requests) == 3 * 30
+        out, err = capsys.readouterr()
+        # Another order of each sample is not yet asked.
+        assert run([*command[:-4], "--orders", "4", "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("30 requests to send, 90 stored; ")
     assert out.startswith("Mine (mine@1.0, split test): 3 prompts\n\nspread over prompts\ndiffer in  prompts")
     assert "first prompt (1 of 3)" in err and Path("out/spread.md").is_file()
 
