@@ -37,9 +37,10 @@ from merbench.significance import t_ends
 from merbench.submission import Submission, read_submission
 from merbench.track import OVERALL, Track
 from merbench.training.claim import Inequality, Monotone, NonInferiority, Place, Published, Scored, Side
-from merbench.training.declaration import read_baseline
+from merbench.training.declaration import Options, read_baseline
 from merbench.training.hold_out import require_unknown, without_classes
 from merbench.training.plan import Plan, with_learning
+from merbench.training.pretraining import PretrainingSettings, pretrain, pretraining_options
 from merbench.training.protocol import Setup, Storable
 from merbench.training.records import StoredRun, read_run
 from merbench.training.run import TRANSDUCTIVE, kept_run, run_baseline
@@ -62,6 +63,7 @@ class KeptRun:
         settings: how it is trained.
         trials: how many trials search its options first; 0: they are not searched.
         root: the folder of all such runs.
+        pretraining: options of what it begins from, which is learned first, without references; None: from scratch.
     """
 
     track: Track = field(repr=False)
@@ -69,6 +71,7 @@ class KeptRun:
     settings: RunSettings
     trials: int
     root: Path
+    pretraining: Options | None = None
 
     @cached_property
     def trainings(self) -> Trainings:
@@ -85,8 +88,26 @@ class KeptRun:
             loaded = trainings.loaded
             space = str(loaded.space(trainings.fixed, loaded.preset(self.settings.preset), {}))
         inputs = [trainings.digest, trainings.seeds, self.trials, space]
+        if self.pretraining is not None:
+            inputs.append(str(self.weights))
         digest = sha256_bytes(json.dumps(inputs).encode())[:12]
         return (self.root / self.track.id / f"{trainings.loaded.name}-{digest}").absolute()
+
+    @cached_property
+    def weights(self) -> Path:
+        """Where the weights are that it begins from."""
+        loaded, plan = self.trainings.loaded, self.trainings.plan
+        options = pretraining_options(loaded, self._pretraining)
+        inputs = [loaded.files(options), options, plan.train.corpus.digest, plan.features]
+        digest = sha256_bytes(json.dumps(inputs, default=str).encode())[:12]
+        return (self.root / "pretrained" / plan.train.corpus.name / f"{loaded.name}-{digest}").absolute()
+
+    @property
+    def _pretraining(self) -> PretrainingSettings:
+        settings = self.settings
+        return PretrainingSettings(
+            features=settings.features, preset=settings.preset, options=self.pretraining or {}, device=settings.device
+        )
 
     @property
     def run_folder(self) -> Path:
@@ -97,6 +118,11 @@ class KeptRun:
         """Train it, unless it was; `replace` trains it in any case. `progress` gets a text and (done, total) steps."""
         settings = self.settings
         named = named_progress(progress, f"{self.trainings.loaded.name} on {self.track.id}")
+        if self.pretraining is not None:
+            if replace or not self.weights.is_dir():
+                corpus, how = self.trainings.plan.train.corpus, self._pretraining
+                pretrain(self.baseline, corpus, how, output=self.weights, replace=replace, progress=named)
+            settings = with_options(settings, pretrained=str(self.weights))
         if not self.trials:
             train = partial(run_baseline, replace=True) if replace else kept_run
             train(self.track, self.baseline, settings, output=self.folder, progress=named)
@@ -327,7 +353,8 @@ def check_of(
             detectors=detectors_of(claim) if held_out else (),
             intervals=False,
         )
-        return tuple(_runs(KeptRun(track, folder.absolute(), settings, side.trials, root), side))
+        run = KeptRun(track, folder.absolute(), settings, side.trials, root, side.pretraining)
+        return tuple(_runs(run, side))
 
     classes: list[tuple[str, ...]] = [(label,) for label in place.hold_out] or [()] * len(condition.steps)
     values = list(zip(condition.steps, classes, strict=True))
@@ -356,6 +383,11 @@ def _require_models(trainings: Trainings) -> None:
     loaded = trainings.loaded
     if not isinstance(loaded.build(trainings.options, Setup(device_name=trainings.settings.device)), Storable):
         raise UsageError(f"baseline '{loaded.name}' does not store its models, so they cannot answer under a condition")
+
+
+def with_options(settings: RunSettings, **options: Any) -> RunSettings:
+    """Return the settings with options in the place of others."""
+    return replace(settings, options={**settings.options, **options})
 
 
 def _runs(run: KeptRun, side: Side) -> Iterator[KeptRun]:

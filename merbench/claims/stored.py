@@ -211,6 +211,7 @@ def side_signature(folder: Path, side: Side, place: Place) -> str:
         "files": {name: digest[:16] for name, digest in baseline_files(folder, options, *others).items()},
         "options": given,
         "features": side.features or place.features,
+        "pretraining": None if side.pretraining is None else json.dumps(side.pretraining, sort_keys=True, default=str),
     }
     return json.dumps({key: value for key, value in content.items() if value}, sort_keys=True, default=str)
 

@@ -30,6 +30,8 @@ class Side(Declaration):
     # keys of the track's `[training]` that differ, besides those of the place
     training: dict[str, Any] = Field(default={})
     weights: Weights | None = None  # None: those of the condition
+    # options of `merbench pretrain` on the corpus that is learned from, whose weights it begins from; None: none
+    pretraining: dict[str, Any] | None = None
     detector: str = ""  # where classes are held out: how known samples look, such as `energy`; empty: `msp`
 
 

@@ -212,7 +212,7 @@ BAD = [
     ('check = "inequalty"\n' + ON, "claims[0].check: 'inequalty' is not one of exact, inequality, non-inferiority, monotone, number; did you mean 'inequality'?"),
     (ON, "claims[0].check: is missing"),
     (BETTER.replace("control", "contrl"), "claims[0].contrl: is not a known key; allowed: name, says, source, on, system, metric, seeds, check, control, diagnostic; did you mean 'control'?"),
-    (BETTER.replace("{ options =", "{ option ="), "claims[0].control.option: is not a known key; allowed: baseline, preset, options, features, best_feature, trials, training, weights, detector; did you mean 'options'?"),
+    (BETTER.replace("{ options =", "{ option ="), "claims[0].control.option: is not a known key; allowed: baseline, preset, options, features, best_feature, trials, training, weights, pretraining, detector; did you mean 'options'?"),
     (BETTER.replace("track =", "trck ="), "claims[0].on[0].trck: is not a known key; allowed: track, features, options, folds, training, condition, hold_out; did you mean 'track'?"),
     ('check = "exact"\ncomputes = "parameters"\nvalue = 1', "claims[0]: claim 'claim-0': parameters need widths by feature, and labels by target"),
 ]  # fmt: skip
