@@ -89,7 +89,7 @@ def make_pictures(folder: Path, n: int) -> Path:
     rng = np.random.default_rng(0)
     for i in range(n):
         noise = rng.integers(0, 256, (352, 352, 3), dtype=np.uint8)
-        _, data = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 89])
+        _, data = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 90])
         (folder / "pictures" / f"s{i:05}.jpg").write_bytes(data.tobytes())
     return folder / "pictures"
 

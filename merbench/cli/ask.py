@@ -271,10 +271,10 @@ def _print(asked: AskedRun, model: Model, price_in: float | None, price_out: flo
     money = ""
     if price_in is not None or price_out is not None:
         money = f": {(tokens_in * (price_in or 0.0) + tokens_out * (price_out or 0.0)) / 1e6:,.2f}"
-    print_line(
-        f"{plural(asked.n_new, 'request')} answered now; all requests have {tokens_in:,} tokens, their answers "
-        f"{tokens_out:,}{money}"
-    )
+    counted = f"all requests have {tokens_in:,} tokens, their answers {tokens_out:,}{money}"
+    if not tokens_in:
+        counted = "the model's tokens are not counted"
+    print_line(f"{plural(asked.n_new, 'request')} answered now; {counted}")
     if asked.problems:
         where = str(asked.candidates.track.key)
         print(problem_list(where, examples(asked.problems, lambda problem: problem)), file=sys.stderr)
