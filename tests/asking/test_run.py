@@ -401,7 +401,10 @@ def test_problems_before_anything_is_asked(made: Made) -> None:
             asked(folder or made(), lambda request, n: completion("never"), how)
 
     refused(r"^no protocol named 'gre'; did you mean 'ger'\?", How(protocols=["gre"]))
-    refused(r"^protocol 'open' fits no target; the targets can be asked by label, sentiment-three-steps$", How(protocols=["open"]))
+    refused(
+        r"^protocol 'open' fits no target; the targets can be asked by label, sentiment-three-steps$",
+        How(protocols=["open"]),
+    )
     refused(r"^protocol 'label' is for the same targets as another one;", How(protocols=["label", "label"]))
     refused(r"^protocol 'label' has texts 0 to 2, not 3$", How(paraphrase=3))
     refused(
