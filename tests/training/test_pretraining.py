@@ -19,7 +19,7 @@ from merbench.corpus import Corpus, ExtractionRecord, Feature, open_corpus, veri
 from merbench.errors import DeclarationError, UsageError
 from merbench.files.tensors import read_tensors
 from merbench.track import load_track
-from merbench.training import RunSettings, run_baseline
+from merbench.training import RunSettings, open_models, run_baseline
 from merbench.training.pretraining import PretrainingSettings, pretrain
 
 TINY: dict[str, Any] = {
@@ -191,6 +191,16 @@ def test_layers_near_the_input_learn_more_slowly(folder: Path, tmp_path: Path) -
             changes[part] = moved if name == "before" else abs(changes[part] - moved)
     # Adam moves a parameter by about its rate: a hundredth of the next layer's.
     assert changes["encoder.embedding"] < changes["encoder.blocks.0"] < changes["encoder.blocks.1"] < changes["heads"]
+
+
+def test_as_many_views_as_a_track_asks_for_are_averaged(folder: Path, tmp_path: Path) -> None:
+    (folder / "track.toml").write_text(f'{TRACK}submission = {{ duplicate_ids = "mean", views = 4 }}\n')
+    how = RunSettings(options=OF_REGIONS, learning={"folds": 2}, intervals=False, device="cpu")
+    run = run_baseline(load_track(folder), "mae-dfer", how, output=tmp_path / "run")
+    assert len((run.folder / "submission.csv").read_text().splitlines()) == 1 + 4 * 8
+    models = open_models(run.folder)
+    networks: Any = getattr(models.models[0].baseline, "built").networks  # noqa: B009
+    assert [network.views for network in networks] == [4, 4]
 
 
 def test_what_cannot_be_pretrained_is_refused(corpus: Corpus, folder: Path, tmp_path: Path) -> None:
