@@ -80,9 +80,9 @@ def __dir__() -> list[str]:
 
 
 def _sample() -> Builder:
-    from merbench.sample import VERSION, build_sample
+    from merbench.sample import CAPTION, VERSION, build_sample, captions
 
-    return Builder(VERSION, build_sample)
+    return Builder(VERSION, build_sample, {CAPTION: captions})
 
 
 def _synthetic() -> Builder:

@@ -5,8 +5,8 @@ What they build is made by packages above the one that opens it. This module is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +17,8 @@ class Builder(NamedTuple):
 
     version: str  # dotted numbers; what an older version built is replaced in the data home
     build: Callable[[Path], object]  # writes it into an empty folder
+    # of a corpus: columns of its samples that no file has, by name: sample ids -> a value, or None, for each
+    columns: Mapping[str, Callable[[Sequence[str]], Sequence[Any]]] = {}
 
 
 BUILDERS: dict[str, dict[str, Callable[[], Builder]]] = {"banks": {}, "corpora": {}}

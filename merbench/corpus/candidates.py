@@ -158,7 +158,10 @@ def with_columns(candidates: Candidates, table: pa.Table) -> Candidates:
 
 
 def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
-    """Return a column of the candidates' samples, or the parameters that the track's corruptions sample for them.
+    """Return a column of the candidates' samples, or one that is computed of them when it is asked for.
+
+    These are the parameters that the track's corruptions sample, and what merbench says of a corpus that it makes
+    itself, such as the captions of the sample corpus.
 
     Of a name such as `feature_noise.snr_db` the last part is enough, where no other column ends in it. `use` completes
     the message that the column does not exist.
@@ -174,13 +177,16 @@ def candidate_column(candidates: Candidates, column: str, use: str) -> pa.Array:
         keys = ids if step.corruption.scope == "sample" else [""]
         values = [step.draws(candidates.track.seed, key)[name] for key in keys]
         return pa.array(values if len(values) == len(ids) else values * len(ids))
+    made = candidates.corpus.made_columns
+    if column in made:
+        return pa.array(made[column](candidates.ids.to_pylist()))
     last = column.rpartition(".")[2]
     if last in _REALISED or last.startswith("realised_"):
         raise UsageError(
             f"column '{column}' {use} is only known after clips are corrupted: name the manifest of "
             "`merbench corrupt`, --manifest FILE"
         )
-    columns += [name for name in sampled if name not in columns]
+    columns += [name for name in (*sampled, *made) if name not in columns]
     hint = f"it has {listed(columns, 12)}" if columns else "it has none"
     raise UsageError(
         f"corpus '{candidates.corpus.name}' has no column '{column}' {use}; {hint}{did_you_mean(column, columns)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -136,6 +136,21 @@ class Corpus:
         """SHA-256 over the values of samples and references, the same on every machine."""
         content = self.declaration.content
         return sha256_bytes(f"samples {content.samples}\nreference {content.reference}\n".encode())
+
+    @property
+    def made_columns(self) -> Mapping[str, Callable[[Sequence[str]], Sequence[Any]]]:
+        """Columns of its samples that no file has; merbench computes them, of the corpora that it makes itself."""
+        if not self.synthetic or self.name not in CORPORA.builders:
+            return {}
+        builder = CORPORA.builders[self.name]()
+        return builder.columns if builder.version == self.version else {}
+
+    def column(self, name: str, samples: pa.Table) -> pa.Array | None:
+        """Return a column of some of its samples, from its files or made; None if it has none of this name."""
+        if name in samples.column_names:
+            return samples[name].combine_chunks()
+        make = self.made_columns.get(name)
+        return None if make is None else pa.array(make(samples[ID].to_pylist()))
 
     @property
     def remedy(self) -> str:

@@ -143,23 +143,8 @@ class FolderModel:
     def _loaded(self) -> Any:
         import torch
 
-        folder, config = self.source.folder, self.source.config
-        is_safe = any(path.suffix == ".safetensors" for path in weights_files(folder))
         dtype = torch.float16 if self._half else torch.float32
-        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "weights_only": True}
-        try:
-            with _quietly():
-                model, info = self._class().from_pretrained(
-                    folder, use_safetensors=is_safe, dtype=dtype, output_loading_info=True, **options
-                )
-        except UnpicklingError as error:
-            raise UsageError(f"{folder}: its weights are a file with more than tensors, which is not read") from error
-        except Exception as error:
-            raise UsageError(f"{folder}: its weights cannot be read: {first_line(error)}") from error
-        if missing := sorted(name for name in info["missing_keys"] if not _UNUSED.search(name)):
-            raise UsageError(
-                f"{folder}: {len(missing):,} weights of a {config.model_type} are missing: {listed(missing)}"
-            )
+        model = read_model(self.source.folder, self.source.config, self._class(), dtype)
         return self._part(model).eval().to(self._device)
 
     def _part(self, model: Any) -> Any:
@@ -244,7 +229,7 @@ class WaveformModel(FolderModel):
     """
 
     def _begin(self) -> None:
-        config, processor = self.source.config, _processor("AutoFeatureExtractor", self.source.folder)
+        config, processor = self.source.config, read_processor("AutoFeatureExtractor", self.source.folder)
         self._kernels = list(zip(config.conv_kernel, config.conv_stride, strict=True))
         self._stride = int(np.prod(config.conv_stride))
         self._rate_hz, self._normalises = int(processor.sampling_rate), bool(processor.do_normalize)
@@ -324,7 +309,7 @@ class WhisperModel(FolderModel):
     """
 
     def _begin(self) -> None:
-        self._processor = _processor("AutoFeatureExtractor", self.source.folder)
+        self._processor = read_processor("AutoFeatureExtractor", self.source.folder)
         wanted, made = 2 * self.source.config.max_source_positions, self._processor.nb_max_frames
         if wanted != made:
             raise UsageError(
@@ -387,7 +372,7 @@ class PictureModel(FolderModel):
         device: str = "auto",
     ) -> None:
         super().__init__(layer=layer, pool=pool, batch=batch, half=half, device=device)
-        self._processor, self._tokens = _processor("AutoImageProcessor", self.source.folder), tokens
+        self._processor, self._tokens = read_processor("AutoImageProcessor", self.source.folder), tokens
 
     def _class(self) -> Any:
         import transformers
@@ -440,7 +425,7 @@ class SegmentModel(FolderModel):
         device: str = "auto",
     ) -> None:
         super().__init__(layer=layer, pool=pool, half=half, device=device)
-        self._processor = _processor("AutoImageProcessor", self.source.folder)
+        self._processor = read_processor("AutoImageProcessor", self.source.folder)
         self._n_pictures = int(self.source.config.num_frames)
 
     def start(self) -> BlockReader:
@@ -463,7 +448,7 @@ class TextModel(FolderModel):
     """
 
     def _begin(self) -> None:
-        self._tokenizer = _processor("AutoTokenizer", self.source.folder)
+        self._tokenizer = read_processor("AutoTokenizer", self.source.folder)
         self._before, self._after = self._added()
         self._longest = max(self._most_tokens() - len(self._before) - len(self._after), 1)
         self._width = dimension(self.source.config, {})
@@ -531,13 +516,13 @@ def folder_model(folder: Path, name: str, options: Mapping[str, Any]) -> Extract
         MissingExtra: transformers or torch is not installed.
         UsageError: the configuration cannot be read, or is of a kind of model that is not known.
     """
-    config = _configuration(folder)
+    config = read_configuration(folder)
     base, read, unit = _kind_of(folder, config.model_type)
     made: Any = type(base.__name__, (base,), {"source": Source(folder, name, config), "__doc__": _documentation(base)})
     faces = options.get("faces") is True
     fields: dict[str, Any] = {}
     if read == "sound":
-        processor = _processor("AutoFeatureExtractor", folder)
+        processor = read_processor("AutoFeatureExtractor", folder)
         rate_hz = processor.sampling_rate
         if not isinstance(rate_hz, int) or not 1000 <= rate_hz <= 384_000:
             raise UsageError(f"{folder}: sampling_rate of its processor is {rate_hz!r}; allowed: 1,000 to 384,000")
@@ -559,6 +544,34 @@ def folder_model(folder: Path, name: str, options: Mapping[str, Any]) -> Extract
         digest=lambda: folder_digest(folder, [*weights_files(folder), *_settings_files(folder)]),
         **fields,
     )
+
+
+def read_model(folder: Path, config: Any, kind: Any, dtype: Any) -> Any:
+    """Return the model in a folder, with its weights, which are read as data only.
+
+    Args:
+        folder: of the model.
+        config: its configuration.
+        kind: the class of the library that reads it.
+        dtype: what torch stores the weights as.
+
+    Raises:
+        UsageError: weights cannot be read, or some are missing.
+    """
+    is_safe = any(path.suffix == ".safetensors" for path in weights_files(folder))
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "weights_only": True}
+    try:
+        with _quietly():
+            model, info = kind.from_pretrained(
+                folder, use_safetensors=is_safe, dtype=dtype, output_loading_info=True, **options
+            )
+    except UnpicklingError as error:
+        raise UsageError(f"{folder}: its weights are a file with more than tensors, which is not read") from error
+    except Exception as error:
+        raise UsageError(f"{folder}: its weights cannot be read: {first_line(error)}") from error
+    if missing := sorted(name for name in info["missing_keys"] if not _UNUSED.search(name)):
+        raise UsageError(f"{folder}: {len(missing):,} weights of a {config.model_type} are missing: {listed(missing)}")
+    return model
 
 
 def _documentation(base: type[FolderModel]) -> str:
@@ -592,7 +605,8 @@ def _unknown_kind(path: Path, kind: str, why: str) -> UsageError:
     return UsageError(f"{path}: model_type '{kind}' {why}; allowed: {allowed}")
 
 
-def _configuration(folder: Path) -> Any:
+def read_configuration(folder: Path) -> Any:
+    """Return the configuration in a folder; raise `UsageError` if it is not one that the installed library knows."""
     path = folder / CONFIGURATION
     try:
         with path.open("rb") as file:
@@ -634,8 +648,13 @@ def dimension(config: Any, options: Mapping[str, Any]) -> int:
     return int(_inner(config).hidden_size)
 
 
-def _processor(kind: str, folder: Path) -> Any:
-    """Return the processor of a folder, by the name of its class in the library."""
+def read_processor(kind: str, folder: Path) -> Any:
+    """Return the tokenizer or processor of a folder, by the name of its class in the library.
+
+    Raises:
+        MissingExtra: what it runs on is not installed.
+        UsageError: it cannot be read.
+    """
     import transformers
 
     try:

@@ -83,6 +83,8 @@ class BaselineDeclaration(Declaration):
     reads_files: tuple[str, ...] = Field(default=(), strict=False)
     # columns of the corpus that it reads, such as the transcript
     columns: tuple[str, ...] = Field(default=(), strict=False)
+    # further ones that it reads where the corpus has them, only of samples that it learns from, such as captions
+    learned_columns: tuple[str, ...] = Field(default=(), strict=False)
     folds: int = Field(default=5, ge=2)
     uses_seed: bool = True  # whether another seed gives other answers; else claims and benchmarks train it once
     # seeds that it is run with by default; several give a mean and a deviation
@@ -134,6 +136,7 @@ _LIKE = (
     "most_features",
     "samples",
     "columns",
+    "learned_columns",
     "handles_unknown",
     "learns_sets",
     "corrupts_per_epoch",
@@ -292,7 +295,7 @@ def baseline_files(folder: Path, *options: Options) -> dict[str, str]:
     }
     declared = read_baseline(folder)
     for chosen in options:
-        read = [Path(str(chosen[name])) for name in declared.reads_files if name in chosen]
+        read = [Path(str(chosen[name])) for name in declared.reads_files if chosen.get(name)]
         digests |= {str(file): sha256_file(file) for path in read for file in _files_of(path)}
         for name, with_options in declared.trains.items():
             other = find_folder("baseline", chosen[name])

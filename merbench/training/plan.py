@@ -85,11 +85,12 @@ class Plan(Learnable):
 
     def training_set(self) -> TrainingSet:
         """Return all samples to learn from, with their features."""
-        declared = self.loaded.declaration
+        declared, corpus = self.loaded.declaration, self.train.corpus
+        learned = [name for name in declared.learned_columns if corpus.column(name, self.train.samples) is not None]
         train = training_set(
             self.train,
             self.features,
-            declared.columns,
+            (*declared.columns, *learned),
             **declared.reads,
             unlabelled=declared.uses_unlabelled,
             partial=declared.handles_unknown,

@@ -144,7 +144,7 @@ def pretrain(
     if not features:
         raise not_extracted(loaded, opened)
     _require_number(loaded, features)
-    samples = samples_of(opened, features, splits)
+    samples = samples_of(opened, features, splits, loaded.declaration.learned_columns)
     inputs = {
         "baseline": loaded.name,
         "files": loaded.files(options),
@@ -259,8 +259,10 @@ def _require_number(loaded: LoadedBaseline, features: Sequence[str]) -> None:
         )
 
 
-def samples_of(corpus: Corpus, features: Sequence[str], splits: Sequence[str]) -> FeatureSet:
-    """Return the features of the samples of some splits; a sample that lacks one has no rows of it."""
+def samples_of(
+    corpus: Corpus, features: Sequence[str], splits: Sequence[str], columns: Sequence[str] = ()
+) -> FeatureSet:
+    """Return the features of the samples of some splits, and columns; a sample that lacks a feature has no rows."""
     samples = corpus.samples()
     chosen = samples.filter(pc.is_in(samples[SPLIT], pa.array(splits)))
     ids = chosen["sample_id"].combine_chunks()
@@ -269,4 +271,6 @@ def samples_of(corpus: Corpus, features: Sequence[str], splits: Sequence[str]) -
         feature = corpus.feature(name)
         rows = pc.fill_null(pc.index_in(ids, value_set=feature.ids), -1).to_numpy().astype(np.int64)
         parts[name] = sequences(feature).select(rows)
-    return FeatureSet(ids, parts, modalities=corpus.modalities(features))
+    every = {name: corpus.column(name, chosen) for name in columns}
+    known = {name: column for name, column in every.items() if column is not None}
+    return FeatureSet(ids, parts, known, modalities=corpus.modalities(features))

@@ -56,7 +56,8 @@ Refusal = Callable[[BaselineDeclaration], str]
 
 def not_of_vectors(declared: BaselineDeclaration) -> str:
     """Return why a baseline is not the base of one that gives it vectors, and labels of its own."""
-    others = is_around_another(declared) or declared.uses_unlabelled or declared.columns or not declared.uses_features
+    others = is_around_another(declared) or declared.uses_unlabelled or _reads_columns(declared)
+    others = others or not declared.uses_features
     return "is not given one vector per feature only" if others or declared.samples != "vectors" else ""
 
 
@@ -64,7 +65,11 @@ def not_complete(declared: BaselineDeclaration) -> str:
     """Return why a baseline is not the base of one that gives it features, whatever samples lack."""
     if is_around_another(declared) or declared.uses_unlabelled:
         return "is itself around another baseline, or learns from unlabelled samples"
-    return "" if declared.uses_features and not declared.columns else "reads something else than features"
+    return "" if declared.uses_features and not _reads_columns(declared) else "reads something else than features"
+
+
+def _reads_columns(declared: BaselineDeclaration) -> bool:
+    return bool(declared.columns or declared.learned_columns)
 
 
 def is_around_another(declared: BaselineDeclaration) -> bool:

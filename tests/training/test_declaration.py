@@ -9,7 +9,7 @@ import pytest
 from merbench.errors import DeclarationError, UnknownName, UsageError
 from merbench.own_code import modules_by_extra
 from merbench.training import Setup, list_baselines, load_baseline
-from merbench.training.declaration import BaselineDeclaration
+from merbench.training.declaration import BaselineDeclaration, baseline_files
 
 MODEL = """
 from dataclasses import dataclass
@@ -83,6 +83,7 @@ def test_a_baseline_around_another_one_takes_what_that_one_takes(tmp_path: Path)
 def test_stages_and_other_baselines_are_declared(tmp_path: Path) -> None:
     declared = {name: each for name, each in list_baselines() if each.stages or each.own_loop or each.trains}
     assert {name: (each.stages, each.trains) for name, each in declared.items()} == {
+        "after-emocapclip": (("pairs", "probe"), {}),
         "after-pl-regularisation": (("prior", "network"), {"base": "base_options"}),
         "after-rg": ((), {"base": "base_options"}),
         "alim": ((), {"base": "base_options"}),
@@ -231,3 +232,16 @@ def test_samples_that_are_not_those_of_the_network_are_refused(tmp_path: Path) -
         UsageError, match=r'build returned a network of sequences; baseline\.toml says samples = "vectors"'
     ):
         own.build(own.declaration.defaults, Setup(device_name="cpu"))
+
+
+def test_files_of_options_are_recorded_and_an_empty_option_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "reading", f'{TOML.partition("[tracks")[0]}reads_files = ["weights"]\n')
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.bin").write_bytes(b"a")
+    monkeypatch.chdir(tmp_path / "here")
+    own = {"baseline.toml", "model.py"}
+    assert set(baseline_files(folder, {"weights": ""})) == own
+    assert set(baseline_files(folder, {"weights": "a.bin"})) == own | {"a.bin"}
+    assert set(baseline_files(folder, {"weights": str(tmp_path / "here")})) == own | {str(tmp_path / "here" / "a.bin")}

@@ -338,3 +338,25 @@ def test_speakers_on_both_sides_are_a_warning(small_track: SmallTrack, tmp_path:
         "than on others",
     )
     assert json.loads((tmp_path / "run" / "run.json").read_text())["warnings"] == list(run.warnings)
+
+
+@pytest.mark.parametrize("has_column", [True, False])
+def test_learned_columns_are_read_of_what_is_learned_from_only_where_the_corpus_has_them(
+    small_track: SmallTrack, tmp_path: Path, has_column: bool
+) -> None:
+    folder = tmp_path / "captioned"
+    folder.mkdir()
+    (folder / "baseline.toml").write_text('title = "-"\nlearned_columns = ["caption"]\n', encoding="utf-8")
+    (folder / "model.py").write_text(
+        "from dataclasses import dataclass\n\n\n@dataclass\nclass Options:\n    pass\n\n\n"
+        "def build(options, setup):\n    raise NotImplementedError\n",
+        encoding="utf-8",
+    )
+    captions: list[str | None] = [f"caption {i}" for i in range(N_TRAIN + N_TEST)]
+    track = small_track(columns={"caption": captions} if has_column else {})
+    plan = make_plan(track, load_baseline(folder))
+    columns = plan.training_set().samples.columns
+    assert {name: column.to_pylist() for name, column in columns.items()} == (
+        {"caption": captions[:N_TRAIN]} if has_column else {}
+    )
+    assert plan.test_set().columns == {}

@@ -225,7 +225,7 @@ def encoder_weights(
         if any(name not in given for name in names):
             continue
         parts = [given[name] for name in names]
-        if len({part.shape[1:] for part in parts}) > 1 or any(part.ndim < 1 for part in parts):
+        if len(parts) > 1 and (len({part.shape[1:] for part in parts}) > 1 or any(part.ndim < 1 for part in parts)):
             shapes.append(f"{' + '.join(names)} {' + '.join(str(tuple(part.shape)) for part in parts)}")
             continue
         joined = parts[0] if len(parts) == 1 else torch.cat(parts)
