@@ -140,7 +140,7 @@ features
         "mine    1.0      text      not stated",
         "sample                     built on first use",
     ]
-    assert "\ncmu-mosei          label.npz [transcription-engchi-polish.csv]\n" in releases
+    assert "\ncmu-mosei                  label.npz [transcription-engchi-polish.csv]\n" in releases
     assert merbench("corpus verify mine") == (0, f"{folder}: 3 files as recorded, values as recorded\n", "")
 
 

@@ -42,8 +42,8 @@ def test_every_corpus_of_the_family_has_an_importer() -> None:
         cmu-mosi cmu-mosi-polarity cmu-mosi-trimodal crema-d crema-d-votes dfew emer emodb enterface ferv39k
         ger-abstract ger-affectnet ger-artphoto
         ger-casme ger-casme2 ger-ch-sims ger-ckplus ger-cmu-mosi ger-dfew ger-enterface ger-ferplus ger-ferv39k ger-mer2023
-        ger-rafdb ger-ravdess ger-samm ger-sfew2 ger-twitter1 ger-twitter2 iemocap-4 iemocap-6 mafw meld mer2023
-        mer2024-noise mer2024-ov mer2024-semi mer2025-des mer2025-fg mer2025-pr mer2025-semi mer2026-cross mer2026-fg
+        ger-rafdb ger-ravdess ger-samm ger-sfew2 ger-twitter1 ger-twitter2 iemocap-4 iemocap-6 mafw meld
+        mer-unibench-mer2024 mer-unibench-ov-merd-plus mer2023 mer2024-noise mer2024-ov mer2024-semi mer2025-des mer2025-fg mer2025-pr mer2025-semi mer2026-cross mer2026-fg
         mer2026-prefer mer2026-ps msp-improv ravdess werewolf-xl
     """
     assert family.split() == NAMES

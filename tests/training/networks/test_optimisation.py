@@ -152,6 +152,9 @@ def test_every_option_of_training_can_be_given_to_a_shipped_network(baseline: st
         "class_weights": "balanced",
         "losses": {"valence": "ccc"},
         "groups": [{"prefix": "heads", "learning_rate": 0.1}],
+        "matrices": True,
+        "second_moment": 0.95,
+        "last_rate": 0.1,
         "half": True,
     }
     assert list(given) == [item.name for item in fields(Schedule)]
