@@ -19,11 +19,12 @@ from merbench.training.unknown.detectors import NoLastLayer
 from merbench.training.unknown.observation import FEATURES, LOGITS, Probe
 
 NO_NETWORK = {"boosting", "lexicon-ov", "logistic", "majority", "cpm-net", "dcca"}
+BY_PROMPTS = {"after-emocapclip"}  # compares with prompts of the labels of a track, without a last layer
 AROUND = {"after-rg", "imputation", "modality-dropout", "pseudo-label"}  # what they train is among the others
 WIDTHS, LABELS = {"audio": 5, "video": 4, "text": 3}, {"discrete": 3, "valence": None}
 OF_EXTRACTORS = {"face-crops": {"video": 3 * 64**2}, "log-mel": {"audio": 128}}
 
-NETWORKS = [name for name, _ in list_baselines() if name not in NO_NETWORK | AROUND]
+NETWORKS = [name for name, _ in list_baselines() if name not in NO_NETWORK | AROUND | BY_PROMPTS]
 
 
 def built(name: str) -> Any:
