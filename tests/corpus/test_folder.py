@@ -579,7 +579,10 @@ def _timed(times: list[float]) -> Feature:
 @pytest.mark.parametrize(
     ("feature", "problem"),
     [
-        (Feature(pa.array(["a"]), np.zeros((1, 2))), "the values are float64; expected: float32, or uint8 of frames that are pictures"),
+        (
+            Feature(pa.array(["a"]), np.zeros((1, 2))),
+            "the values are float64; expected: float32, or uint8 of frames that are pictures",
+        ),
         (Feature(pa.array([], pa.string()), np.zeros((0, 2), np.float32)), "no samples"),
         (Feature(pa.array(["a", None]), np.zeros((2, 2), np.float32)), "1 of 2 sample ids are missing"),
         (
