@@ -202,6 +202,13 @@ def test_a_probe_never_answers_labels_that_it_did_not_see(track: Track, n_labels
     assert answers[:, n_labels:].max() < 1e-9
 
 
+def test_without_a_face_prompts_know_nothing(track: Track) -> None:
+    baseline, _ = fitted(track, pairs=False)
+    answers = baseline.predict(unseen()[1]).outputs
+    assert answers["discrete"][0] == pytest.approx([1 / 3] * 3) != answers["discrete"][1]
+    assert answers["valence"][0] == 0 != answers["valence"][1]
+
+
 def test_a_sample_without_a_face_has_the_answer_of_the_mean(track: Track) -> None:
     baseline, _ = fitted(track, answer="probe", pairs=False)
     answers = baseline.outputs(unseen()[1])
